@@ -38,15 +38,24 @@ class DownloadError(NvframeError):
         True for time-outs, connection errors, 429 and 5xx.
     status : int or None, default=None
         HTTP status, if there was an answer.
+    retry_after : float or None, default=None
+        Seconds that the server asked to be left alone.
     """
 
-    def __init__(self, message: str, retryable: bool = False, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        retryable: bool = False,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.status = status
+        self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[type[DownloadError], tuple[str, bool, int | None]]:
-        return type(self), (str(self), self.retryable, self.status)
+    def __reduce__(self) -> tuple[type[DownloadError], tuple[str, bool, int | None, float | None]]:
+        return type(self), (str(self), self.retryable, self.status, self.retry_after)
 
 
 class IntegrityError(NvframeError):

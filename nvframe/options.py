@@ -1,0 +1,67 @@
+"""Options that reach every call below them, the nilearn-compatible ones included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `set_options` can set; ``None`` leaves the choice to the call.
+
+    Attributes
+    ----------
+    executor : object or None
+        Anything with `submit` of `concurrent.futures.Executor`.
+    max_workers : int or None
+        Threads of nvframe's own pool, and images in flight.
+    storage_options : Mapping or None
+        For the storage backend of a remote `data_dir`.
+    progress : bool or callable or None
+        True draws a bar; a callable gets each `nvframe.types.FetchEvent`.
+    """
+
+    executor: Any = None
+    max_workers: int | None = None
+    storage_options: Mapping[str, Any] | None = None
+    progress: Any = None
+
+
+_current: ContextVar[Options] = ContextVar("nvframe_options", default=Options())
+
+
+def current_options() -> Options:
+    """Return the options in force here."""
+    return _current.get()
+
+
+@contextmanager
+def set_options(**options: Any) -> Iterator[None]:
+    """Set options for the calls inside a ``with`` block.
+
+    Parameters
+    ----------
+    **options
+        ``executor``, ``max_workers``, ``storage_options`` and ``progress``: see `Options`.
+
+    Raises
+    ------
+    TypeError
+        For an option that does not exist.
+
+    Examples
+    --------
+    >>> import nvframe
+    >>> with nvframe.set_options(max_workers=16):
+    ...     print(nvframe.options.current_options().max_workers)
+    16
+    """
+    token = _current.set(replace(_current.get(), **options))
+    try:
+        yield
+    finally:
+        _current.reset(token)

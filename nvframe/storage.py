@@ -1,0 +1,293 @@
+"""Rooted storage with all-or-nothing `put`: a local directory, or any URL that fsspec reaches."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from nvframe.errors import StorageError
+from nvframe.hookspecs import hookimpl
+from nvframe.plugins import StorageBackendPlugin
+from nvframe.types import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STAGING = ".nvframe-staging"
+"""Directory below a local root where files are written before they get their name."""
+
+# One PUT or one multipart upload appears as a whole in these; elsewhere a file is written aside and moved.
+_ATOMIC_PROTOCOLS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
+
+
+def checked_key(key: str) -> str:
+    """Return `key`, or raise StorageError if it could leave the root.
+
+    Examples
+    --------
+    >>> checked_key("collection_1/image_2.nii.gz")
+    'collection_1/image_2.nii.gz'
+    >>> checked_key("../secret")
+    Traceback (most recent call last):
+    ...
+    nvframe.errors.StorageError: '../secret' is no valid key
+    """
+    parts = PurePosixPath(key).parts
+    odd = not parts or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key
+    if odd or re.match(r"[A-Za-z]:", key):
+        raise StorageError(f"{key!r:.200} is no valid key")
+    return key
+
+
+class LocalStorage:
+    """A directory on a local file system.
+
+    Parameters
+    ----------
+    url : str
+        The root; a path or a ``file://`` URL. It is made by the first `put`.
+
+    Attributes
+    ----------
+    url : str
+        The absolute path of the root.
+    writable : bool
+        Whether files can be put below it.
+
+    Raises
+    ------
+    StorageError
+        If the root is a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     storage = LocalStorage(directory)
+    ...     storage.put("collection_1/note.txt", b"hello")
+    ...     [entry.key for entry in storage.list()]
+    ['collection_1/note.txt']
+    """
+
+    def __init__(self, url: str) -> None:
+        root = Path(url.removeprefix("file://")).expanduser().absolute()
+        if root.exists() and not root.is_dir():
+            raise StorageError(f"data_dir {str(root)!r} is a file: name a directory")
+        self.root = root
+        self.url = str(root)
+
+    @property
+    def writable(self) -> bool:
+        """Whether files can be put below the root."""
+        existing = next(p for p in (self.root, *self.root.parents) if p.exists())
+        return existing.is_dir() and os.access(existing, os.W_OK)
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield the files below directory `prefix`, staging left out; `version` joins mtime, ctime and inode."""
+        start = self._path(prefix) if prefix else self.root
+        yield from self._scan(str(start), f"{prefix}/" if prefix else "")
+
+    def _scan(self, directory: str, prefix: str) -> Iterator[Entry]:
+        try:
+            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.is_dir():
+                if entry.name != STAGING:
+                    yield from self._scan(entry.path, f"{prefix}{entry.name}/")
+                continue
+            try:
+                stat = entry.stat()
+            except FileNotFoundError:
+                continue  # removed since the listing, or a dangling link
+            version = f"{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+            yield Entry(f"{prefix}{entry.name}", stat.st_size, version)
+
+    def read(self, key: str) -> bytes:
+        """Return the file's bytes."""
+        return self._path(key).read_bytes()
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the file for reading."""
+        return self._path(key).open("rb")
+
+    def put(self, key: str, data: Path | bytes) -> None:
+        """Write beside, then rename: readers see the old file or the whole new one, also after a kill."""
+        target = self._path(key)
+        staging = self.root / STAGING
+        temporary = staging / uuid.uuid4().hex
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging.mkdir(exist_ok=True)
+            temporary.write_bytes(data if isinstance(data, bytes) else data.read_bytes())
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
+
+    def delete(self, key: str) -> None:
+        """Remove the file."""
+        self._path(key).unlink()
+
+    def tidy(self) -> None:
+        """Remove the staging directory, unless another process is writing through it."""
+        try:
+            (self.root / STAGING).rmdir()
+        except OSError:
+            return  # not there, or in use
+
+    def local_path(self, key: str) -> Path:
+        """Return the path behind `key`, whether or not it exists."""
+        return self._path(key)
+
+    def _path(self, key: str) -> Path:
+        return self.root / checked_key(key)
+
+
+class FsspecStorage:
+    """A prefix on any file system that fsspec reaches: ``s3://``, ``gs://``, ``memory://``, ``sftp://`` ….
+
+    Parameters
+    ----------
+    url : str
+        The root.
+    **storage_options
+        For fsspec, such as ``anon=True`` or ``profile="lab"``.
+
+    Raises
+    ------
+    StorageError
+        If the protocol is unknown, or its package is not installed.
+
+    Examples
+    --------
+    >>> storage = FsspecStorage("memory://docs-example")
+    >>> storage.put("a/b.txt", b"hello")
+    >>> [(entry.key, entry.size) for entry in storage.list()]
+    [('a/b.txt', 5)]
+    """
+
+    writable = True
+
+    def __init__(self, url: str, **storage_options: Any) -> None:
+        import fsspec
+
+        try:
+            self.fs, root = fsspec.core.url_to_fs(url, **storage_options)
+        except ImportError as error:
+            raise StorageError(f"cannot open {_bare(url)}: {error}") from error
+        except ValueError as error:
+            raise StorageError(f"cannot open {_bare(url)}: {error}") from error
+        self._prefix = root.rstrip("/")
+        self.url = _bare(url).rstrip("/")
+
+    def list(self, prefix: str = "") -> Iterable[Entry]:
+        """Yield the objects below `prefix`; `version` is the store's ETag or modification date, if it has one."""
+        start = self._path(prefix) if prefix else self._prefix
+        try:
+            self.fs.invalidate_cache(start)  # another process may have written since
+            found = self.fs.find(start, detail=True)
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise self._problem("list", prefix, error) from error
+        for path, info in sorted(found.items()):
+            key = path[len(self._prefix) :].lstrip("/")
+            yield Entry(key, int(info.get("size") or 0), _version(info))
+
+    def read(self, key: str) -> bytes:
+        """Return the object's bytes."""
+        try:
+            return bytes(self.fs.cat_file(self._path(key)))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise self._problem("read", key, error) from error
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the object for reading; seeks read ranges."""
+        opened: BinaryIO = self.fs.open(self._path(key), "rb")
+        return opened
+
+    def put(self, key: str, data: Path | bytes) -> None:
+        """Store the object as a whole."""
+        target = self._path(key)
+        body = data if isinstance(data, bytes) else data.read_bytes()
+        try:
+            if _ATOMIC_PROTOCOLS.intersection(_protocols(self.fs)):
+                self.fs.pipe_file(target, body)
+            else:
+                self._put_aside(target, body)
+        except Exception as error:
+            raise self._problem("write", key, error) from error
+
+    def _put_aside(self, target: str, body: bytes) -> None:
+        temporary = f"{self._prefix}/{STAGING}/{uuid.uuid4().hex}"
+        self.fs.makedirs(temporary.rpartition("/")[0], exist_ok=True)
+        self.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        self.fs.pipe_file(temporary, body)
+        try:
+            self.fs.mv(temporary, target)
+        except Exception:
+            self.fs.rm(temporary)
+            raise
+
+    def delete(self, key: str) -> None:
+        """Remove the object."""
+        self.fs.rm_file(self._path(key))
+
+    def tidy(self) -> None:
+        """Nothing to do: an object store keeps no staging directory."""
+
+    def local_path(self, key: str) -> Path | None:
+        """Return None: there is no local file."""
+        return None
+
+    def _path(self, key: str) -> str:
+        return f"{self._prefix}/{checked_key(key)}"
+
+    def _problem(self, verb: str, key: str, error: Exception) -> StorageError:
+        return StorageError(f"cannot {verb} {self.url}/{key}: {type(error).__name__}: {error}")
+
+
+def _bare(url: str) -> str:
+    """Return `url` without user and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _version(info: Mapping[str, Any]) -> str | None:
+    for name in ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created"):
+        if info.get(name) is not None:
+            return str(info[name])
+    return None
+
+
+def protocol_of(url: str) -> str:
+    """Return the name under which the storage backend of `url` is registered.
+
+    Examples
+    --------
+    >>> protocol_of("/data/maps"), protocol_of("s3://bucket/maps")
+    ('local', 's3')
+    """
+    scheme, separator, _ = url.partition("://")
+    return "local" if not separator or scheme == "file" else scheme
+
+
+@hookimpl
+def nvframe_storage_backends() -> Iterator[StorageBackendPlugin]:
+    """Yield the built-in storage backends."""
+    yield StorageBackendPlugin("local", LocalStorage, "directories of this machine, shared file systems included")
+    yield StorageBackendPlugin(
+        "s3", FsspecStorage, "Amazon S3 and what speaks its API", requires=("nvframe[s3]",)
+    )
+    yield StorageBackendPlugin("fsspec", FsspecStorage, "any other URL protocol that fsspec knows")
