@@ -1,0 +1,68 @@
+"""Small things one does with a nibabel image in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+
+def like(img: Any, data: Any, affine: Any) -> Any:
+    """Put new voxels into an image of the same class, its header kept but for what no longer holds.
+
+    Scaling factors are cleared and the display range set to that of `data`; 64-bit integers that fit are
+    narrowed to 32 bits, because FSL and SPM cannot read them. nilearn does the same, so a stored result
+    has the same header.
+
+    Parameters
+    ----------
+    img : nibabel.spatialimages.SpatialImage
+        Gives the class and the header.
+    data : ndarray
+        The new voxels.
+    affine : array_like
+        4 × 4, voxel indices to mm.
+
+    Returns
+    -------
+    nibabel.spatialimages.SpatialImage
+        A new image; its type on disk is that of `img`.
+
+    Examples
+    --------
+    >>> import nibabel, numpy
+    >>> img = nibabel.Nifti1Image(numpy.zeros((2, 3, 4), "float32"), numpy.eye(4))
+    >>> float(like(img, img.get_fdata() + 5, img.affine).header["cal_max"])
+    5.0
+    """
+    import nibabel
+    import numpy as np
+
+    if data.dtype in (np.int64, np.uint64):
+        limits = np.iinfo(np.int32)
+        if limits.min <= data.min() and data.max() <= limits.max:
+            data = data.astype(np.int32)
+    header = img.header.copy()
+    fields = getattr(getattr(header, "structarr", None), "dtype", np.dtype([])).names or ()
+    fresh = {"scl_slope": 0.0, "scl_inter": 0.0, "glmax": 0.0, "cal_max": data.max(), "cal_min": data.min()}
+    for field in fresh.keys() & set(fields):
+        header[field] = fresh[field]
+    cls = nibabel.Nifti1Image if type(img) is nibabel.Nifti1Pair else type(img)
+    return cls(data, np.asarray(affine), header=header)
+
+
+def digest(data: Any, affine: Any) -> str:
+    """Return a hex sha256 of voxels, their type, their shape and the affine.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> digest(numpy.zeros((1, 1, 1), "u1"), numpy.eye(4))[:8] == digest(numpy.ones((1, 1, 1), "u1"), numpy.eye(4))[:8]
+    False
+    """
+    import numpy as np
+
+    native = np.asarray(data).dtype.newbyteorder("<")
+    state = hashlib.sha256(f"{native.str} {np.shape(data)} ".encode())
+    state.update(np.ascontiguousarray(data, dtype=native).tobytes())
+    state.update(np.asarray(affine, dtype="<f8").tobytes())
+    return state.hexdigest()
