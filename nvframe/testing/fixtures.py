@@ -24,10 +24,8 @@ def _nvframe_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def nvframe_server(
-    _nvframe_corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[NeuroVaultServer]:
-    """A NeuroVault on loopback with 3 synthetic collections of 4 maps; nvframe is pointed at it."""
+def nvframe_server(_nvframe_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NeuroVaultServer]:
+    """Serve 3 synthetic collections of 4 maps on loopback, with nvframe pointed at them."""
     from nvframe.testing.server import NeuroVaultServer
 
     with NeuroVaultServer.from_corpus(_nvframe_corpus) as server:
