@@ -6,12 +6,15 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from nvframe.errors import StorageError
 from nvframe.types import ORIGINAL, Asset, checked_id
+
+if TYPE_CHECKING:
+    from nvframe.contracts import Storage
 
 SCHEMA = 1
 """Version of the ``nvframe`` key of a sidecar."""
@@ -203,6 +206,12 @@ def sidecar_json(metadata: Mapping[str, Any], assets: Mapping[str, Asset]) -> by
     shown = portable(metadata)
     shown[OWN_KEY] = {"schema": SCHEMA, "assets": {role: asset.to_json() for role, asset in assets.items()}}
     return orjson.dumps(shown)
+
+
+def location(storage: Storage, key: str) -> str:
+    """Return where an object is, for people and programs: a path, or a URL on remote storage."""
+    path = storage.local_path(key)
+    return f"{storage.url}/{key}" if path is None else str(path)
 
 
 def portable(metadata: Mapping[str, Any]) -> dict[str, Any]:

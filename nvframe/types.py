@@ -190,6 +190,8 @@ class Asset:
         Hex digest of the stored bytes.
     chain : tuple of str
         Identity of what made it: empty for the original, else the source's sha256 and one line per processor.
+    metadata : Mapping
+        Keys that the processors changed, such as ``map_type``.
     """
 
     key: str
@@ -199,6 +201,7 @@ class Asset:
     dtype: str
     sha256: str
     chain: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that a sidecar holds."""
@@ -215,6 +218,7 @@ class Asset:
             dtype=str(data["dtype"]),
             sha256=str(data["sha256"]),
             chain=tuple(str(step) for step in data["chain"]),
+            metadata=dict(data.get("metadata", {})),
         )
 
 

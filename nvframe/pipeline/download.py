@@ -1,0 +1,96 @@
+"""One image's bytes, whole and verified: resumed where the server can, retried where it helps."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from nvframe.errors import DownloadError, IntegrityError
+from nvframe.http import Retry
+from nvframe.imaging import nifti
+from nvframe.types import ByteStream, ImageRecord
+
+if TYPE_CHECKING:
+    from nvframe.contracts import MetadataSource
+
+log = logging.getLogger(__name__)
+
+INTEGRITY_TRIES = 2
+"""Downloads of a file that arrives complete but is no image: once more, in case a proxy answered."""
+
+
+class Download:
+    """Collects an image's bytes over as many attempts as it takes.
+
+    Parameters
+    ----------
+    source : MetadataSource
+        Opens the image.
+    record : ImageRecord
+        Which image.
+
+    Attributes
+    ----------
+    received : int
+        Bytes that came over the network in all attempts.
+    """
+
+    def __init__(self, source: MetadataSource, record: ImageRecord) -> None:
+        self._source = source
+        self._record = record
+        self._body = bytearray()
+        self._validator: str | None = None
+        self.received = 0
+
+    def run(self, retry: Retry) -> tuple[bytes, bytes, nifti.ImageInfo]:
+        """Return (bytes as served, raw NIfTI bytes, header facts).
+
+        Raises
+        ------
+        DownloadError
+            If the bytes could not be fetched.
+        IntegrityError
+            If they are not the image that was promised.
+        """
+        for tries_left in reversed(range(INTEGRITY_TRIES)):
+            retry(self._attempt)
+            try:
+                return self._verified()
+            except IntegrityError as error:
+                if not tries_left:
+                    raise
+                log.info("image %s: %s; fetching it once more", self._record.id, error)
+                self._forget()
+        raise AssertionError("INTEGRITY_TRIES is at least 1")  # pragma: no cover
+
+    def _attempt(self) -> None:
+        start = len(self._body) if self._validator else 0
+        with self._source.open_image(self._record, start, self._validator) as stream:
+            if stream.start != len(self._body):
+                self._forget()
+            if stream.start != len(self._body):
+                raise DownloadError("the server resumed at another place than asked", retryable=True)
+            self._validator = stream.validator
+            for chunk in stream.chunks:
+                self._body += chunk
+                self.received += len(chunk)
+            self._check_length(stream)
+
+    def _check_length(self, stream: ByteStream) -> None:
+        if stream.size is not None and len(self._body) != stream.size:
+            arrived = len(self._body)
+            if arrived > stream.size:
+                self._forget()
+            raise DownloadError(f"{arrived} of {stream.size} bytes arrived", retryable=True)
+
+    def _verified(self) -> tuple[bytes, bytes, nifti.ImageInfo]:
+        data = bytes(self._body)
+        raw, info = nifti.verify(data)
+        if self._record.size and self._record.size != len(data):
+            # The gzip CRC and Content-Length agree with what arrived: the listed size is what is wrong.
+            log.info("image %s: %d bytes, listed as %d", self._record.id, len(data), self._record.size)
+        return data, raw, info
+
+    def _forget(self) -> None:
+        self._body.clear()
+        self._validator = None

@@ -1,0 +1,346 @@
+"""What one worker does to one image: fetch, verify, process, store, annotate. It never warns, prints or draws."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from nvframe import layout
+from nvframe.errors import DownloadError, IntegrityError, ProcessingError, Skip, SourceError
+from nvframe.http import Retry
+from nvframe.types import ORIGINAL, Asset, Failure, ImageRecord, Processed, Stage
+
+if TYPE_CHECKING:
+    from nvframe.contracts import Annotator, MetadataSource, Storage
+    from nvframe.imaging.nifti import ImageInfo
+
+log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One processor of a chain.
+
+    Attributes
+    ----------
+    name : str
+        For people and failures.
+    identity : str
+        Name, distribution, version and parameters: equal identities make equal results.
+    processor : callable
+        See `nvframe.contracts.ImageProcessor`.
+    """
+
+    name: str
+    identity: str
+    processor: Any
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPlan:
+    """All that a worker needs; it pickles, so that any executor can take it.
+
+    Attributes
+    ----------
+    source : MetadataSource
+        Opens images.
+    storage : Storage
+        Rooted at the dataset's directory.
+    steps : tuple of Step
+        Processors in the caller's order; empty asks for the original.
+    annotators : tuple of Annotator
+        In the caller's order.
+    role : str
+        Of the asset that is wanted.
+    keep_original : bool
+        Whether the original is stored beside a processed asset.
+    offline : bool
+        Whether the network is off.
+    retry : Retry
+        For downloads.
+    """
+
+    source: MetadataSource
+    storage: Storage
+    steps: tuple[Step, ...] = ()
+    annotators: tuple[Annotator, ...] = ()
+    role: str = ORIGINAL
+    keep_original: bool = True
+    offline: bool = False
+    retry: Retry = field(default_factory=Retry)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The chain without the source's sha256."""
+        return tuple(step.identity for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One image to bring to the state that a plan wants.
+
+    Attributes
+    ----------
+    record : ImageRecord
+        Which image; its metadata are normalised.
+    assets : Mapping
+        What is stored and sound, by role.
+    annotated : frozenset of str
+        Names of the annotators whose annotation is stored.
+    previous : bool
+        Whether a sidecar is stored already.
+    """
+
+    record: ImageRecord
+    assets: Mapping[str, Asset] = field(default_factory=dict, hash=False)
+    annotated: frozenset[str] = frozenset()
+    previous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one image.
+
+    Attributes
+    ----------
+    record : ImageRecord
+        Which image.
+    asset : Asset or None
+        The wanted asset; None if it was lost.
+    annotations : Mapping
+        By annotator; None for one that failed.
+    failures : tuple of Failure
+        The first one says why `asset` is None.
+    nbytes : int
+        Bytes that the image brought over the network.
+    """
+
+    record: ImageRecord
+    asset: Asset | None
+    annotations: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict, hash=False)
+    failures: tuple[Failure, ...] = ()
+    nbytes: int = 0
+
+
+class _Lost(Exception):  # noqa: N818 - carries a Failure up to process_image, never leaves this file
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+
+
+def process_image(plan: WorkPlan, task: Task) -> Outcome:
+    """Bring one image to the state that `plan` wants; whatever goes wrong comes back as a Failure."""
+    job = _Job(plan, task)
+    try:
+        asset = job.asset()
+    except _Lost as lost:
+        return Outcome(task.record, None, failures=(lost.failure,), nbytes=job.received)
+    annotations, failures = job.annotate(asset)
+    try:
+        job.finish()
+    except _Lost as lost:
+        return Outcome(task.record, None, failures=(lost.failure,), nbytes=job.received)
+    return Outcome(task.record, asset, annotations, failures, job.received)
+
+
+class _Job:
+    """The state of one image on its way."""
+
+    def __init__(self, plan: WorkPlan, task: Task) -> None:
+        self.plan = plan
+        self.record = task.record
+        self.task = task
+        self.assets = dict(task.assets)
+        self.received = 0
+        self.changed = False
+        self.img: Any = None
+
+    @contextmanager
+    def stage(self, stage: Stage, plugin: str) -> Iterator[None]:
+        """Turn whatever goes wrong inside into a Failure of this image."""
+        try:
+            yield
+        except _Lost:
+            raise
+        except Exception as error:
+            raise _Lost(failure_of(error, stage, plugin, self.record)) from error
+
+    def asset(self) -> Asset:
+        """Return the wanted asset, made from what is nearest."""
+        wanted = self.assets.get(self.plan.role)
+        if wanted is not None:
+            return wanted
+        data, raw = self._original()
+        return self._process(data, raw) if self.plan.steps else self.assets[ORIGINAL]
+
+    def _original(self) -> tuple[bytes, bytes]:
+        """Return the original as it was served and decompressed; from storage if it is there."""
+        from nvframe.imaging import nifti
+
+        stored = self.assets.get(ORIGINAL)
+        if stored is not None:
+            try:
+                data = self.plan.storage.read(stored.key)
+                return data, nifti.verify(data)[0]
+            except (IntegrityError, OSError) as error:
+                if self.plan.offline:
+                    raise _Lost(failure_of(error, "verify", "cache", self.record)) from error
+        return self._download()
+
+    def _download(self) -> tuple[bytes, bytes]:
+        from nvframe.imaging import nifti
+        from nvframe.pipeline.download import Download
+
+        download = Download(self.plan.source, self.record)
+        try:
+            data, raw, info = download.run(self.plan.retry)
+        except IntegrityError as error:
+            raise _Lost(failure_of(error, "verify", self.record.source, self.record)) from error
+        except Exception as error:
+            raise _Lost(failure_of(error, "download", self.record.source, self.record)) from error
+        finally:
+            self.received += download.received
+        if data == raw:  # a bare .nii is stored under the name that all readers expect, and so is gzipped
+            data = nifti.compress(raw)
+        if self.plan.keep_original or not self.plan.steps:
+            self._store(ORIGINAL, data, info, ())
+        return data, raw
+
+    def _process(self, data: bytes, raw: bytes) -> Asset:
+        from nvframe.imaging import nifti
+
+        changes: dict[str, Any] = {}
+        record = self.record
+        with self.stage("process", "nibabel"):
+            img = nifti.from_bytes(raw)
+        for step in self.plan.steps:
+            with self.stage("process", step.name):
+                made = _apply(step, img, record)
+                changes |= made.metadata
+                record = replace(record, metadata={**record.metadata, **made.metadata})
+                img = made.img
+        with self.stage("process", self.plan.steps[-1].name):
+            encoded = nifti.encode(img)
+            info = _info_of(img)
+        self.img = img
+        chain = (hashlib.sha256(data).hexdigest(), *self.plan.identities)
+        return self._store(self.plan.role, encoded, info, chain, changes)
+
+    def _store(
+        self, role: str, data: bytes, info: ImageInfo, chain: tuple[str, ...], changes: Mapping[str, Any] | None = None
+    ) -> Asset:
+        key = layout.asset_key(self.record.collection_id, self.record.id, role)
+        sha256 = hashlib.sha256(data).hexdigest()
+        asset = Asset(
+            key, len(data), info.shape, info.affine, info.dtype, sha256, chain, dict(changes or {})
+        )
+        with self.stage("store", "storage"):
+            if self.task.previous and not self.changed:
+                # While the files change, no sidecar may claim to describe them.
+                self._remove_sidecar()
+            self.changed = True
+            self.plan.storage.put(key, data)
+        self.assets[role] = asset
+        return asset
+
+    def _remove_sidecar(self) -> None:
+        try:
+            self.plan.storage.delete(self._sidecar_key())
+        except FileNotFoundError:
+            return
+
+    def _sidecar_key(self) -> str:
+        return layout.sidecar_key(self.record.collection_id, self.record.id)
+
+    def annotate(self, asset: Asset) -> tuple[dict[str, Mapping[str, Any] | None], tuple[Failure, ...]]:
+        """Return every annotator's annotation, stored or new; a failed one is None and reported."""
+        annotations: dict[str, Mapping[str, Any] | None] = {}
+        failures = []
+        for annotator in self.plan.annotators:
+            try:
+                annotations[annotator.name] = self._annotation(annotator, asset)
+            except _Lost as lost:
+                annotations[annotator.name] = None
+                failures.append(lost.failure)
+        return annotations, tuple(failures)
+
+    def _annotation(self, annotator: Annotator, asset: Asset) -> Mapping[str, Any]:
+        storage, record = self.plan.storage, self.record
+        key = layout.annotation_key(record.collection_id, record.id, annotator.sidecar_name)
+        with self.stage("annotate", annotator.name):
+            if annotator.name in self.task.annotated:
+                try:
+                    return _json_object(storage.read(key))
+                except (OSError, ValueError):
+                    if self.plan.offline:
+                        raise
+            if annotator.needs_network and self.plan.offline:
+                raise SourceError("not stored, and the network is off")
+            img = self._image(asset) if annotator.needs_image else None
+            made = annotator.annotate(record, img)
+            storage.put(key, orjson.dumps(made))
+            return made
+
+    def _image(self, asset: Asset) -> Any:
+        from nvframe.imaging import nifti
+
+        if self.img is None:
+            self.img = nifti.read(self.plan.storage.read(asset.key))
+        return self.img
+
+    def finish(self) -> None:
+        """Put the sidecar, last, so that it describes what is there."""
+        if not self.changed:
+            return
+        names = [(annotator.metadata_key, annotator.sidecar_name) for annotator in self.plan.annotators]
+        paths = layout.image_paths(self.record.collection_id, self.record.id, names)
+        with self.stage("store", "storage"):
+            body = layout.sidecar_json({**self.record.metadata, **paths}, self.assets)
+            self.plan.storage.put(self._sidecar_key(), body)
+
+
+def _apply(step: Step, img: Any, record: ImageRecord) -> Processed:
+    """Return what one processor makes of an image; one that it does not apply to passes as it is."""
+    try:
+        made = step.processor(img, record)
+    except Skip as reason:
+        log.info("image %s: %s does not apply: %s", record.id, step.name, reason)
+        made = img
+    if made is None:
+        raise ProcessingError("the processor returned None instead of an image")
+    return made if isinstance(made, Processed) else Processed(made)
+
+
+def _info_of(img: Any) -> ImageInfo:
+    from nvframe.imaging.nifti import ImageInfo
+
+    affine = tuple(tuple(float(x) for x in row) for row in img.affine)
+    return ImageInfo(tuple(int(n) for n in img.shape), affine, str(img.get_data_dtype()))
+
+
+def _json_object(data: bytes) -> Mapping[str, Any]:
+    value = orjson.loads(data)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - damage, not a wrong argument
+    return value
+
+
+def failure_of(error: Exception, stage: Stage, plugin: str, record: ImageRecord) -> Failure:
+    """Return the Failure of an image; strings only."""
+    from nvframe.http import without_secrets
+
+    retryable = isinstance(error, DownloadError) and error.retryable
+    return Failure(
+        stage=stage,
+        plugin=plugin,
+        image_id=record.id,
+        collection_id=record.collection_id,
+        url=without_secrets(record.url),
+        error_type=type(error).__name__,
+        message=str(error) or type(error).__name__,
+        retryable=retryable,
+    )
