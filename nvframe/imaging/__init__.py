@@ -1,0 +1,1 @@
+"""Images as bytes, on grids, and from one grid to another."""

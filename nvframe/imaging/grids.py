@@ -44,7 +44,10 @@ class Grid:
 
 
 def _grid(
-    name: str, zooms: tuple[float, float, float], origin: tuple[float, float, float], shape: tuple[int, int, int]
+    name: str,
+    zooms: tuple[float, float, float],
+    origin: tuple[float, float, float],
+    shape: tuple[int, int, int],
 ) -> Grid:
     (x, y, z), (ox, oy, oz) = zooms, origin
     affine = ((x, 0.0, 0.0, ox), (0.0, y, 0.0, oy), (0.0, 0.0, z, oz), (0.0, 0.0, 0.0, 1.0))
@@ -158,15 +161,16 @@ def canonical(affine: Any, shape: Sequence[int]) -> Canonical:
     >>> turn.flips, turn.affine[0]
     ((True, False, False), (2.0, 0.0, 0.0, -90.0))
     """
+    import nibabel.orientations
     import numpy as np
-    from nibabel.orientations import inv_ornt_aff, io_orientation
 
+    tools: Any = nibabel.orientations
     matrix = np.asarray(affine, dtype=float)
     box = tuple(int(n) for n in shape[:3])
-    ornt = io_orientation(matrix)
+    ornt = tools.io_orientation(matrix)
     if np.isnan(ornt).any():
         raise ValueError(f"affine {matrix.tolist()} has an axis without direction")
-    turned = matrix @ inv_ornt_aff(ornt, box)
+    turned = matrix @ tools.inv_ornt_aff(ornt, box)
     x, y, z = (int(axis) for axis in np.argsort(ornt[:, 0]))
     return Canonical(
         (x, y, z),

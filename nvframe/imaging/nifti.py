@@ -1,7 +1,7 @@
 """NIfTI bytes, fast and distrusted: decode, verify, encode.
 
 isal decodes gzip two to three times and encodes five to fifteen times faster than the standard library;
-nibabel has no hook for it, so bytes are inflated here and handed over. What a server sends is believed
+nibabel has no hook for it, so bytes are inflated first and handed over. What a server sends is believed
 only after its gzip checksum, its NIfTI header and its length agree.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from nvframe.errors import IntegrityError
+from nvframe.imaging.gzipped import MAGIC, compress, inflate_checked, inflate_head
 
-_GZIP = b"\x1f\x8b"
-_GZIP_WBITS = 31  # zlib's way to say "gzip header and trailer, and check them"
-_LEVEL = 2  # measured: level 3 is slower and no smaller, levels 0 and 1 save less than they cost to store
+__all__ = ["ImageInfo", "compress", "decompress", "encode", "from_bytes", "read", "read_info", "verify"]
+
 _HEAD = 544  # enough for the header of either version: 348 + 4 and 540 + 4 bytes
 _SLACK = 65_536  # some writers pad the data; more than this is another file
 _DEFLATE_LIMIT = 1_040  # deflate cannot pack tighter than 1032 : 1
@@ -76,16 +76,18 @@ def decompress(data: bytes, max_bytes: int | None = None) -> bytes:
     >>> decompress(encode(img)) == img.to_bytes()
     True
     """
-    if not data.startswith(_GZIP):
+    if not data.startswith(MAGIC):
         promised = _promised_size(data[:_HEAD], data)
         _check_length(len(data), promised, max_bytes)
         return data
-    promised = _promised_size(_inflate(data[:8_192], _HEAD), data)
+    promised = _promised_size(inflate_head(data[:8_192], _HEAD), data)
     if max_bytes is not None and promised > max_bytes:
         raise IntegrityError(f"header promises {promised} bytes, more than the {max_bytes} allowed")
     if promised > _DEFLATE_LIMIT * len(data):
-        raise IntegrityError(f"cut off: header promises {promised} bytes, {len(data)} compressed bytes arrived")
-    raw = _inflate_checked(data, promised + _SLACK)
+        raise IntegrityError(
+            f"cut off: header promises {promised} bytes, {len(data)} compressed bytes arrived"
+        )
+    raw = inflate_checked(data, promised + _SLACK)
     _check_length(len(raw), promised, max_bytes)
     return raw
 
@@ -150,8 +152,8 @@ def read_info(fileobj: BinaryIO) -> ImageInfo:
     """
     first = _read(fileobj, 1_024)
     head = first
-    while first.startswith(_GZIP):
-        head = _inflate(first, _HEAD)
+    while first.startswith(MAGIC):
+        head = inflate_head(first, _HEAD)
         # a gzip header may carry a long file name or comment: go on until the NIfTI header is out
         more = _read(fileobj, 1_024) if len(head) < _HEAD and len(first) < _SLACK else b""
         if not more:
@@ -204,7 +206,7 @@ def read(data: bytes) -> Any:
 
 
 def encode(img: Any) -> bytes:
-    """Return `img` as the bytes of a ``.nii.gz`` file, always the same for the same image.
+    r"""Return `img` as the bytes of a ``.nii.gz`` file, always the same for the same image.
 
     Parameters
     ----------
@@ -221,27 +223,13 @@ def encode(img: Any) -> bytes:
     >>> import nibabel, numpy
     >>> img = nibabel.Nifti1Image(numpy.zeros((2, 3, 4), "float32"), numpy.eye(4))
     >>> encode(img)[:8]
-    b'\\x1f\\x8b\\x08\\x00\\x00\\x00\\x00\\x00'
+    b'\x1f\x8b\x08\x00\x00\x00\x00\x00'
     """
     import nibabel
 
     if not isinstance(img, nibabel.Nifti1Image | nibabel.Nifti2Image):
         img = nibabel.Nifti1Image.from_image(img)
     return compress(img.to_bytes())
-
-
-def compress(raw: bytes) -> bytes:
-    """Return `raw` gzipped, without time or name.
-
-    Examples
-    --------
-    >>> compress(b"brain") == compress(b"brain")
-    True
-    """
-    from isal import igzip_lib
-
-    packed: bytes = igzip_lib.compress(raw, _LEVEL, igzip_lib.COMP_GZIP)
-    return packed
 
 
 def _read(fileobj: BinaryIO, size: int) -> bytes:
@@ -251,42 +239,6 @@ def _read(fileobj: BinaryIO, size: int) -> bytes:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
-
-
-def _inflate(data: bytes, limit: int) -> bytes:
-    """Inflate the first `limit` bytes of one gzip member; nothing is checked yet."""
-    from isal import isal_zlib
-
-    try:
-        head: bytes = isal_zlib.decompressobj(wbits=_GZIP_WBITS).decompress(data, limit)
-    except isal_zlib.error as error:
-        raise IntegrityError(f"damaged gzip: {error}") from error
-    return head
-
-
-def _inflate_checked(data: bytes, limit: int) -> bytes:
-    """Inflate every gzip member, with checksums, up to `limit` bytes in all."""
-    from isal import isal_zlib
-
-    parts: list[bytes] = []
-    room, rest = limit, data
-    while rest:
-        member = isal_zlib.decompressobj(wbits=_GZIP_WBITS)
-        try:
-            # one byte more than allowed tells a member that ends at the limit from one that goes on
-            part = member.decompress(rest, room + 1)
-        except isal_zlib.error as error:
-            raise IntegrityError(f"damaged gzip: {error}") from error
-        parts.append(part)
-        room -= len(part)
-        if room < 0:
-            raise IntegrityError("goes on far beyond the data that its header promises")
-        if not member.eof:
-            raise IntegrityError(f"cut off: the gzip stream ends early, after {limit - room} bytes of image")
-        rest = member.unused_data.lstrip(b"\0")  # tape-style padding is harmless
-        if rest and not rest.startswith(_GZIP):
-            raise IntegrityError(f"{len(rest)} bytes of something else follow the gzip stream")
-    return b"".join(parts) if len(parts) > 1 else parts[0]
 
 
 def _check_length(arrived: int, promised: int, max_bytes: int | None) -> None:
@@ -315,7 +267,9 @@ def _promised_size(head: bytes, data: bytes) -> int:
         raise IntegrityError(f"{_looks_like(head, data)}, not a NIfTI file")
     magic = head[344:348] if version == 1 else head[4:8]
     if magic[1:2] != b"+":
-        raise IntegrityError("the header half of a NIfTI pair (.hdr and .img); only single files hold an image")
+        raise IntegrityError(
+            "the header half of a NIfTI pair (.hdr and .img); only single files hold an image"
+        )
     if len(head) < (348 if version == 1 else 540):
         raise IntegrityError(f"cut off: {len(head)} bytes of NIfTI header arrived")
     order = "<" if struct.unpack("<i", head[:4])[0] in (348, 540) else ">"
@@ -333,7 +287,8 @@ def _promised_size(head: bytes, data: bytes) -> int:
         raise IntegrityError(f"NIfTI header with unknown datatype code {code}")
     if not math.isfinite(offset) or offset < 0:
         raise IntegrityError(f"NIfTI header with impossible vox_offset {offset}")
-    return int(offset) + math.prod(dim[1 : dim[0] + 1]) * _ITEM_BYTES[code]
+    voxels: int = math.prod(dim[1 : dim[0] + 1])
+    return int(offset) + voxels * _ITEM_BYTES[code]
 
 
 def _looks_like(head: bytes, data: bytes) -> str:
@@ -362,9 +317,9 @@ def _info(head: bytes) -> ImageInfo:
     from nibabel.nifti2 import Nifti2Header
     from nibabel.spatialimages import HeaderDataError
 
-    cls, size = (Nifti2Header, 540) if _version(head) == 2 else (Nifti1Header, 348)
+    cls: Any = Nifti2Header if _version(head) == 2 else Nifti1Header
     try:
-        header = cls(head[:size])
+        header = cls(head[: cls.sizeof_hdr])
         affine = header.get_best_affine()
         dtype = header.get_data_dtype()
         shape = header.get_data_shape()

@@ -155,22 +155,29 @@ def _along(operator: AxisOperator, data: Any, block: Block, axis: int) -> Any:
     lo, hi = block
     shape = list(data.shape)
     shape[axis] = operator.stop - operator.first
-    out = np.zeros(shape, dtype=data.dtype)
-    ahead: tuple[slice, ...] = (slice(None),) * axis
     present = (operator.copied_from >= lo) & (operator.copied_from < hi)
+    out = (np.empty if present.all() else np.zeros)(shape, dtype=data.dtype)
+    ahead: tuple[slice, ...] = (slice(None),) * axis
     out[(*ahead, _rows(operator.copied[present]))] = data[(*ahead, _rows(operator.copied_from[present] - lo))]
-    if not operator.computed.size:
-        return out
-    weights = operator.matrix[:, lo:hi]
-    rows = (*ahead, _rows(operator.computed))
-    if axis == 0:
-        flat = (weights @ data.reshape(hi - lo, -1)).reshape(-1, *shape[1:])
-        out[rows] = flat
-    elif axis == 1:
-        out[rows] = np.matmul(weights, data)
-    else:
-        out[rows] = data @ weights.T
+    if operator.computed.size:
+        _multiply(operator.matrix[:, lo:hi], data, axis, _rows(operator.computed), out)
     return out
+
+
+def _multiply(weights: Floats, data: Any, axis: int, rows: Any, out: Any) -> None:
+    """Write ``weights @ data`` along `axis` into `rows` of `out`."""
+    import numpy as np
+
+    n, m = data.shape[axis], out.shape[axis]
+    if axis == 2:
+        out.reshape(-1, m)[:, rows] = data.reshape(-1, n) @ weights.T
+        return
+    lead = data.shape[0] if axis == 1 else 1  # along z all of a plane is one row
+    flat, place = data.reshape(lead, n, -1), out.reshape(lead, m, -1)
+    if isinstance(rows, slice):
+        np.matmul(weights, flat, out=place[:, rows])  # BLAS writes every other row: no temporary
+    else:
+        place[:, rows] = weights @ flat
 
 
 def apply(
