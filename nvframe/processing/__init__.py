@@ -1,0 +1,1 @@
+"""The image processors that come with nvframe."""
