@@ -59,7 +59,7 @@ def load(url: str, **storage_options: Any) -> StoredCatalogue:
     >>> from tempfile import TemporaryDirectory
     >>> from nvframe.testing import synthetic_corpus
     >>> with TemporaryDirectory() as directory:
-    ...     _ = synthetic_corpus(directory, 1, 2, grids=("ras-8mm",))
+    ...     _ = synthetic_corpus(directory, 1, 2, grids=("RAS-8mm",))
     ...     load(directory).page("images", None, limit=100, offset=0)
     (2, ['1001', '1002'])
     """

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from nvframe.mirror.app import create_app
 from nvframe.mirror.requirement import mirror_extra
@@ -17,7 +17,7 @@ with mirror_extra():
     import uvicorn
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from nvframe.mirror.catalogue import Catalogue
 
@@ -53,7 +53,7 @@ class Server:
     0
     """
 
-    def __init__(self, app: ASGI3Application, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
         self._app = app
         self._address = (host, port)
         self._uvicorn: _ThreadedServer | None = None
@@ -67,7 +67,7 @@ class Server:
         listening = _listen(*self._address)
         self.url = _url_of(listening)
         config = uvicorn.Config(
-            _until_cancelled(self._app),
+            cast(Any, _until_cancelled(self._app)),
             loop="asyncio",
             lifespan="off",
             ws="none",
@@ -189,10 +189,10 @@ class _ThreadedServer(uvicorn.Server):
             await server.wait_closed()
 
 
-def _until_cancelled(app: ASGI3Application) -> ASGI3Application:
+def _until_cancelled(app: ASGIApp) -> ASGIApp:
     """Return `app` ending in silence when the server stops; uvicorn would log a traceback."""
 
-    async def quiet(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(asyncio.CancelledError):
             await app(scope, receive, send)
 

@@ -20,7 +20,7 @@ def _nvframe_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the synthetic corpus of this session once."""
     from nvframe.testing.corpus import synthetic_corpus
 
-    return synthetic_corpus(tmp_path_factory.mktemp("nvframe-corpus"), grids=("ras-8mm",), specials=False)
+    return synthetic_corpus(tmp_path_factory.mktemp("nvframe-corpus"), grids=("RAS-8mm",), specials=False)
 
 
 @pytest.fixture

@@ -1,0 +1,151 @@
+"""A script of faults: which request fails how, and how many times."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from nvframe.testing.exchange import App
+from nvframe.testing.kinds import KINDS
+
+LASTING = frozenset({"poison", "shuffle", "no_range", "no_etag", "private", "latency", "count_too_large"})
+"""Kinds that are properties of a server rather than accidents: they last unless `times` is given."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """One line of the script.
+
+    Attributes
+    ----------
+    kind : str
+        One of `nvframe.testing.kinds.KINDS`.
+    path : str
+        Regular expression searched for in the path with its query, such as ``"/media/"``.
+    times : int or None
+        How many more requests it befalls; None for all.
+    skip : int
+        How many matching requests it lets pass first.
+    method : str or None
+        Only GET or only HEAD.
+    params : Mapping
+        Keyword parameters of the kind.
+    """
+
+    kind: str
+    path: str = ""
+    times: int | None = 1
+    skip: int = 0
+    method: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def befalls(self, method: str, target: str) -> bool:
+        """Tell whether this request is the one, and count it."""
+        if self.times == 0 or self.method not in (None, method) or not re.search(self.path, target):
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+class FaultScript:
+    r"""What is to go wrong; used as ``server.faults``, from any thread.
+
+    Examples
+    --------
+    >>> script = FaultScript()
+    >>> _ = script.add("status", "/media/", times=2, status=503, retry_after=1)
+    >>> _ = script.add("truncate", r"_1001\.nii\.gz$", after=1000)
+    >>> _ = script.add("poison", image=1003)
+    >>> [fault.times for fault in script.pending]
+    [2, 1, None]
+    >>> script.add("status", code=503)
+    Traceback (most recent call last):
+    ...
+    TypeError: fault 'status': got an unexpected keyword argument 'code'
+    """
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(
+        self,
+        kind: str,
+        path: str | None = None,
+        *,
+        times: int | None = -1,
+        skip: int = 0,
+        method: str | None = None,
+        **params: Any,
+    ) -> Fault:
+        r"""Write one fault into the script.
+
+        Parameters
+        ----------
+        kind : str
+            What goes wrong: ``status`` ``html`` ``redirect`` ``drop`` ``hang`` ``truncate`` ``short``
+            ``corrupt`` ``trickle`` ``latency`` ``count_too_large`` ``poison`` ``shuffle`` ``no_range``
+            ``no_etag`` ``words_down`` ``private``.
+        path : str, optional
+            Regular expression searched for in the path with its query; by default what the kind is about,
+            for most kinds every request.
+        times : int or None, optional
+            How many requests it befalls, None for all; by default 1 for accidents and all for properties.
+        skip : int, default=0
+            How many matching requests pass first.
+        method : str, optional
+            ``"GET"`` or ``"HEAD"``.
+        **params
+            Of the kind; see `nvframe.testing.kinds`.
+
+        Returns
+        -------
+        Fault
+            As written; its `times` counts down.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"unknown fault {kind!r}; there are {', '.join(sorted(KINDS))}")
+        apply, usual_path, _ = KINDS[kind]
+        try:
+            inspect.signature(apply).bind(None, None, None, None, **params)
+        except TypeError as error:
+            raise TypeError(f"fault {kind!r}: {error}") from None
+        if times == -1:
+            times = None if kind in LASTING else 1
+        fault = Fault(kind, usual_path if path is None else path, times, skip, method, params)
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    @property
+    def pending(self) -> list[Fault]:
+        """Faults that may still strike, in the order written."""
+        with self._lock:
+            return [fault for fault in self._faults if fault.times != 0]
+
+    def clear(self) -> None:
+        """Forget every fault."""
+        with self._lock:
+            self._faults.clear()
+
+    def around(self, app: App, method: str, target: str) -> App:
+        """Return `app` inside the faults that befall this request, the first written outermost."""
+        struck: list[Fault] = []
+        with self._lock:
+            for fault in self._faults:
+                if fault.befalls(method, target):
+                    struck.append(fault)
+                    if not KINDS[fault.kind][2]:
+                        break  # nothing behind it is reached, so nothing behind it is used up
+        for fault in reversed(struck):
+            app = partial(KINDS[fault.kind][0], app, **fault.params)
+        return app
