@@ -73,7 +73,7 @@ def resample(
     if img.affine is None or len(img.shape) < 3:
         raise ProcessingError(f"an image of shape {img.shape} cannot be resampled: it is no volume")
     if wanted == tuple(img.shape[:3]) and np.allclose(target, img.affine):
-        return like(img, np.array(img.dataobj), img.affine)
+        return like(img, np.asanyarray(img.dataobj).copy(), img.affine)
     try:
         target, shape = _target_box(img.affine, img.shape, target, wanted)
         to_source = _target_to_source(img.affine, target)

@@ -38,7 +38,9 @@ def sample(volume: Any, to_source: Floats, order: int, out: Any) -> tuple[Any, A
         volume = _extrapolated(volume, holes)
         blocks, _, _ = _survey(volume)
     axes = axes_of(to_source[:3, :3])
-    if axes is None or not _separable(volume, out, order):
+    if blocks[2][0] == blocks[2][1]:
+        pass  # 0 everywhere, and so is `out`
+    elif axes is None or not _separable(volume, out, order):
         _general(volume, to_source, order, out)
     else:
         _by_axes(volume, blocks, to_source, axes, order, out)

@@ -63,7 +63,7 @@ def volume(img: Any, record: ImageRecord) -> Any:
 
 
 def resampled(img: Any, record: ImageRecord, affine: Any, shape: Any, interpolation: str) -> Any:
-    """Resample for a processor, which declines surfaces, logs what is cut off and refuses what misses the grid."""
+    """Resample for a processor, which declines surfaces, logs what is cut off, refuses what misses."""
     if str(record.metadata.get("data_origin")).lower() == "surface":
         raise Skip("a surface map has no volume worth resampling")
     if interpolation == "auto":
