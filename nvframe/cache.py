@@ -117,8 +117,8 @@ class Cache:
             return None
         recorded = layout.assets_of(sidecar)
         present = {role: asset for role, asset in recorded.items() if _is_present(asset, entries)}
-        sidecar.pop(layout.OWN_KEY, None)
-        return StoredImage(image_id, collection_id, sidecar, present)
+        metadata = layout.rerooted(sidecar, collection_id)
+        return StoredImage(image_id, collection_id, metadata, present)
 
     def has_annotation(self, collection_id: str, image_id: str, sidecar_name: str) -> bool:
         """Tell whether an annotation of an image is stored."""

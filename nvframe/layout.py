@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -179,6 +179,18 @@ def image_paths(collection_id: str, image_id: str, annotations: Iterable[tuple[s
     for metadata_key, sidecar_name in annotations:
         paths[f"{metadata_key}_relative_path"] = annotation_key(collection_id, image_id, sidecar_name)
     return paths
+
+
+def rerooted(metadata: Mapping[str, Any], collection_id: str) -> dict[str, Any]:
+    """Return stored metadata with every path below this collection, and none absolute.
+
+    nilearn writes absolute paths into ``relative_path`` on a second visit; they break when a cache is moved.
+    """
+    prefix = collection_prefix(collection_id)
+    return {
+        key: f"{prefix}/{PurePosixPath(value).name}" if "relative_path" in key and isinstance(value, str) else value
+        for key, value in portable(metadata).items()
+    }
 
 
 def with_absolute_paths(metadata: Mapping[str, Any], root: str) -> dict[str, Any]:

@@ -23,12 +23,15 @@ class Options:
         For the storage backend of a remote `data_dir`.
     progress : bool or callable or None
         True draws a bar; a callable gets each `nvframe.types.FetchEvent`.
+    retry : nvframe.http.Retry or None
+        How often, and after which pauses, a request is tried again.
     """
 
     executor: Any = None
     max_workers: int | None = None
     storage_options: Mapping[str, Any] | None = None
     progress: Any = None
+    retry: Any = None
 
 
 _current: ContextVar[Options] = ContextVar("nvframe_options", default=Options())
@@ -46,7 +49,7 @@ def set_options(**options: Any) -> Iterator[None]:
     Parameters
     ----------
     **options
-        ``executor``, ``max_workers``, ``storage_options`` and ``progress``: see `Options`.
+        ``executor``, ``max_workers``, ``storage_options``, ``progress`` and ``retry``: see `Options`.
 
     Raises
     ------

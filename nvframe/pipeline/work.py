@@ -34,11 +34,14 @@ class Step:
         Name, distribution, version and parameters: equal identities make equal results.
     processor : callable
         See `nvframe.contracts.ImageProcessor`.
+    plain : bool
+        Whether it is a built-in with its default parameters.
     """
 
     name: str
     identity: str
     processor: Any
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,312 @@
+"""Which images a query touches, in order: what storage holds first, then what the source lists."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nvframe import layout
+from nvframe.cache import Cache, StoredImage
+from nvframe.errors import DownloadError, SourceError
+from nvframe.filters import matches, normalise
+from nvframe.pipeline.plan import Query
+from nvframe.pipeline.work import Task, WorkPlan
+from nvframe.types import ORIGINAL, Asset, CollectionRecord, Failure, ImageRecord, Metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Candidate = Task | Failure
+
+
+class Candidates:
+    """Yields a Task for each image that the query keeps, and a Failure for what could not be listed.
+
+    Parameters
+    ----------
+    query : Query
+        What is wanted.
+    plan : WorkPlan
+        What is to be done with it: decides whether a stored image is at hand.
+    cache : Cache
+        What storage holds.
+    known : sequence of (ImageRecord, collection metadata)
+        What an earlier search described already.
+
+    Attributes
+    ----------
+    collections : dict
+        Normalised metadata of each collection that an image came from, by id.
+    found_local : int
+        Images that needed no server.
+    """
+
+    def __init__(
+        self,
+        query: Query,
+        plan: WorkPlan,
+        cache: Cache,
+        known: Sequence[tuple[ImageRecord, Metadata]] = (),
+    ) -> None:
+        self._query = query
+        self._plan = plan
+        self._cache = cache
+        self._visited: set[str] = set()
+        self._given_up: set[str] = set()
+        self._stopped = False
+        self._examined: dict[str, set[str]] = {"collection": set(), "image": set()}
+        self._known = {record.id: record for record, _ in known}
+        self.collections = {record.collection_id: dict(collection) for record, collection in known}
+        self.found_local = 0
+
+    def stop(self) -> None:
+        """Yield nothing more."""
+        self._stopped = True
+
+    def give_up(self, collection_id: str) -> None:
+        """Yield nothing more of one collection."""
+        self._given_up.add(collection_id)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        for candidate in self._by_ids() if self._query.by_ids else self._by_terms():
+            if self._stopped:
+                return
+            if isinstance(candidate, Task) and candidate.record.collection_id in self._given_up:
+                continue
+            yield candidate
+
+    # By terms: local hits by (collection id, id), then the server's order.
+
+    def _by_terms(self) -> Iterator[Candidate]:
+        if self._query.mode in ("download_new", "offline"):
+            yield from self._stored()
+        if self._query.mode != "offline":
+            yield from self._listed()
+
+    def _stored(self) -> Iterator[Task]:
+        for collection_id in self._cache.collection_ids():
+            collection = self._cache.collection(collection_id)
+            if collection is None or not self._keeps_collection(collection):
+                continue
+            for stored in self._cache.images(collection_id):
+                if not self._keeps_image(stored.metadata):
+                    continue
+                task = self._stored_task(stored)
+                if task is not None:
+                    yield self._local(task, collection)
+
+    def _listed(self) -> Iterator[Candidate]:
+        for found in self._plan.source.collections(self._query.collection_terms):
+            if isinstance(found, Failure):
+                yield found
+                continue
+            collection = replace(found, metadata=normalise(found.metadata))
+            if self._keeps_collection(collection.metadata) and not self._is_complete(collection):
+                yield from self._collection_images(collection)
+
+    def _collection_images(self, collection: CollectionRecord) -> Iterator[Candidate]:
+        for found in self._plan.source.images(collection):
+            if isinstance(found, Failure):
+                yield found
+            elif found.id not in self._visited and collection.id not in self._given_up:
+                record = replace(found, metadata=normalise(found.metadata))
+                if self._keeps_image(record.metadata):
+                    yield self._remote(record, collection.metadata)
+
+    # By ids: the images of the collections, then the images, in the order asked for; first mention wins.
+
+    def _by_ids(self) -> Iterator[Candidate]:
+        for collection_id in self._query.collection_ids:
+            yield from self._wanted_collection(collection_id)
+        for image_id in self._query.image_ids:
+            if image_id not in self._visited:
+                yield from self._wanted_image(image_id)
+
+    def _wanted_collection(self, collection_id: str) -> Iterator[Candidate]:
+        try:
+            collection = self._collection_record(collection_id)
+        except (DownloadError, SourceError) as error:
+            yield self._failure(error, collection_id=collection_id)
+            return
+        if not self._keeps_collection(collection.metadata):
+            return
+        if self._query.mode == "offline" or self._is_complete(collection):
+            yield from self._stored_collection(collection_id)
+            return
+        yield from self._collection_images(collection)
+        if self._query.mode == "download_new":
+            # What a failed page hid from us, or the server no longer lists, is still served.
+            yield from self._stored_collection(collection_id)
+
+    def _stored_collection(self, collection_id: str) -> Iterator[Task]:
+        collection = self._cache.collection(collection_id) or {"id": collection_id}
+        for stored in self._cache.images(collection_id):
+            if stored.image_id not in self._visited and self._keeps_image(stored.metadata):
+                task = self._stored_task(stored)
+                if task is not None:
+                    yield self._local(task, collection)
+
+    def _collection_record(self, collection_id: str) -> CollectionRecord:
+        stored = None
+        if self._query.mode in ("download_new", "offline"):
+            stored = self._cache.collection(collection_id)
+        if stored is None and self._query.mode == "offline":
+            raise SourceError("not stored, and the network is off")
+        if stored is not None:
+            return CollectionRecord(self._plan.source.name, collection_id, stored)
+        found = self._plan.source.get_collection(collection_id)
+        return replace(found, metadata=normalise(found.metadata))
+
+    def _wanted_image(self, image_id: str) -> Iterator[Candidate]:
+        try:
+            stored = self._cache.find(image_id) if self._query.mode in ("download_new", "offline") else None
+            task = self._stored_task(stored) if stored else None
+            if stored is not None and task is not None:
+                collection = self._cache.collection(stored.collection_id)
+                if collection is not None or self._query.mode == "offline":
+                    yield from self._kept(task, collection or {"id": stored.collection_id}, self._local)
+                    return
+            if self._query.mode == "offline":
+                raise SourceError("not stored, and the network is off")
+            record = self._known.get(image_id) or self._plan.source.get_image(image_id)
+            record = replace(record, metadata=normalise(record.metadata))
+            collection = self._collection_of(record)
+        except (DownloadError, SourceError) as error:
+            yield self._failure(error, image_id=image_id)
+            return
+        yield from self._kept(
+            self._task(record), collection, lambda task, meta: self._remote(task.record, meta)
+        )
+
+    def _collection_of(self, record: ImageRecord) -> Metadata:
+        known = self.collections.get(record.collection_id)
+        return known if known is not None else self._collection_record(record.collection_id).metadata
+
+    def _kept(
+        self, task: Task, collection: Metadata, handing: Callable[[Task, Metadata], Task]
+    ) -> Iterator[Task]:
+        if self._keeps_collection(collection) and self._keeps_image(task.record.metadata):
+            yield handing(task, collection)
+
+    # One image.
+
+    def _local(self, task: Task, collection: Metadata) -> Task:
+        self.found_local += 1
+        return self._hand_out(task, collection)
+
+    def _remote(self, record: ImageRecord, collection: Metadata) -> Task:
+        return self._hand_out(self._task(record), collection)
+
+    def _hand_out(self, task: Task, collection: Metadata) -> Task:
+        self._visited.add(task.record.id)
+        self.collections.setdefault(task.record.collection_id, dict(collection))
+        return task
+
+    def _task(self, record: ImageRecord) -> Task:
+        """Return the task for an image that the source described; reuses what is stored, as the mode allows."""
+        stored = self._cache.image(record.collection_id, record.id)
+        if stored is None:
+            return Task(record)
+        moved = stored.metadata.get("modify_date") != record.metadata.get("modify_date")
+        if self._query.mode == "overwrite" or (self._query.mode == "update" and moved):
+            return Task(record, previous=True)
+        return Task(record, self._sound_assets(stored), self._annotated(stored), previous=True)
+
+    def _stored_task(self, stored: StoredImage) -> Task | None:
+        """Return the task for a stored image, or None where the wanted asset is not at hand without a server."""
+        assets = self._sound_assets(stored)
+        if self._plan.role not in assets and not (self._plan.steps and ORIGINAL in assets):
+            return None
+        return Task(self._record_of(stored), assets, self._annotated(stored), previous=True)
+
+    def _record_of(self, stored: StoredImage) -> ImageRecord:
+        metadata = stored.metadata
+        size, modified = metadata.get("file_size"), metadata.get("modify_date")
+        return ImageRecord(
+            source=self._plan.source.name,
+            id=stored.image_id,
+            collection_id=stored.collection_id,
+            url=str(metadata.get("file") or ""),
+            metadata=metadata,
+            size=size if isinstance(size, int) and size > 0 else None,
+            modified=modified if isinstance(modified, str) else None,
+        )
+
+    def _sound_assets(self, stored: StoredImage) -> dict[str, Asset]:
+        """Return the stored assets that this plan can use; a processed one only if its whole chain is the same."""
+        plan, assets = self._plan, dict(stored.assets)
+        wanted = self._cache.asset(stored, plan.role)
+        if wanted is None or (plan.steps and not self._is_current(stored, wanted)):
+            assets.pop(plan.role, None)
+            original = self._cache.asset(stored, ORIGINAL)
+            return assets if original is None else {**assets, ORIGINAL: original}
+        return {**assets, plan.role: wanted}
+
+    def _is_current(self, stored: StoredImage, asset: Asset) -> bool:
+        if not asset.chain:
+            return True  # nilearn's own, taken as made with its defaults
+        original = self._cache.asset(stored, ORIGINAL)
+        same_source = original is None or original.sha256 == asset.chain[0]
+        return same_source and asset.chain[1:] == self._plan.identities
+
+    def _annotated(self, stored: StoredImage) -> frozenset[str]:
+        return frozenset(
+            annotator.name
+            for annotator in self._plan.annotators
+            if self._cache.has_annotation(stored.collection_id, stored.image_id, annotator.sidecar_name)
+        )
+
+    def _is_complete(self, collection: CollectionRecord) -> bool:
+        """Tell whether storage holds all of a collection, so that it need not be listed."""
+        promised = collection.metadata.get("number_of_images")
+        if self._query.mode not in ("download_new", "offline") or not isinstance(promised, int) or not promised:
+            return False
+        at_hand = sum(self._stored_task(each) is not None for each in self._cache.images(collection.id))
+        return at_hand >= promised
+
+    # Conditions.
+
+    def _keeps_collection(self, metadata: Metadata) -> bool:
+        query = self._query
+        return self._keeps("collection", metadata, query.collection_terms, query.collection_filters)
+
+    def _keeps_image(self, metadata: Metadata) -> bool:
+        return self._keeps("image", metadata, self._query.image_terms, self._query.image_filters)
+
+    def _keeps(self, level: str, metadata: Metadata, terms: Metadata, filters: tuple[Any, ...]) -> bool:
+        if not terms.keys() <= self._examined[level]:
+            self._examined[level] |= metadata.keys()
+        try:
+            return matches(terms, metadata) and all(keep(metadata) for keep in filters)
+        except Exception as error:
+            error.add_note(f"while filtering {level} {metadata.get('id')}")
+            raise
+
+    def unknown_terms(self) -> Iterator[str]:
+        """Yield a sentence for each term whose field no examined record had."""
+        for level, terms in (("collection", self._query.collection_terms), ("image", self._query.image_terms)):
+            known = self._examined[level]
+            for key in terms.keys() - known if known else ():
+                near = difflib.get_close_matches(str(key), sorted(known), n=3)
+                hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+                yield f"no {level} has a field {key!r}{hint}"
+
+    def _failure(
+        self, error: Exception, image_id: str | None = None, collection_id: str | None = None
+    ) -> Failure:
+        source = self._plan.source
+        url = getattr(getattr(source, "client", None), "base_url", source.name)
+        retryable = isinstance(error, DownloadError) and error.retryable
+        return Failure(
+            "list", source.name, image_id, collection_id, url, type(error).__name__, str(error), retryable
+        )
+
+
+def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, root: str) -> dict[str, Any]:
+    """Return what ``images_meta`` shows of an image: its fields, what processors changed, and its paths."""
+    names = [(annotator.metadata_key, annotator.sidecar_name) for annotator in plan.annotators]
+    paths = layout.image_paths(record.collection_id, record.id, names)
+    changes = asset.metadata if asset else {}
+    return layout.with_absolute_paths({**record.metadata, **changes, **paths}, root)

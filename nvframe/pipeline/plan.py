@@ -1,0 +1,290 @@
+"""From what the caller wrote to a checked Query and WorkPlan; nothing here asks a server."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from nvframe import layout
+from nvframe.errors import PluginError
+from nvframe.http import Retry
+from nvframe.pipeline.work import Step, WorkPlan
+from nvframe.plugins import AnnotatorPlugin, FilterPlugin, ImageProcessorPlugin
+from nvframe.types import ORIGINAL, Metadata
+
+if TYPE_CHECKING:
+    from nvframe.contracts import Annotator, MetadataSource, Storage
+    from nvframe.registry import Registered, Registry
+
+Mode = Literal["download_new", "update", "overwrite", "offline"]
+MODES: tuple[Mode, ...] = ("download_new", "update", "overwrite", "offline")
+
+Predicate = Callable[[Metadata], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which images are wanted.
+
+    Attributes
+    ----------
+    collection_terms, image_terms : Mapping
+        Field to value or operator.
+    collection_filters, image_filters : tuple of callable
+        Further conditions on normalised metadata.
+    collection_ids, image_ids : tuple of str
+        In the order asked for; both empty, and `by_ids` False, for a query by terms.
+    by_ids : bool
+        Whether the ids say what is wanted.
+    max_images : int or None
+        None for all.
+    mode : str
+        One of `MODES`.
+    """
+
+    collection_terms: Metadata = field(default_factory=dict)
+    image_terms: Metadata = field(default_factory=dict)
+    collection_filters: tuple[Predicate, ...] = ()
+    image_filters: tuple[Predicate, ...] = ()
+    collection_ids: tuple[str, ...] = ()
+    image_ids: tuple[str, ...] = ()
+    by_ids: bool = False
+    max_images: int | None = None
+    mode: Mode = "download_new"
+
+
+def make_query(
+    source: MetadataSource,
+    registry: Registry,
+    *,
+    image_terms: Metadata | None = None,
+    collection_terms: Metadata | None = None,
+    image_filter: Predicate | None = None,
+    collection_filter: Predicate | None = None,
+    filters: Sequence[Any] = (),
+    image_ids: Any = None,
+    collection_ids: Any = None,
+    max_images: float | None = 100,
+    mode: str = "download_new",
+) -> Query:
+    """Return the checked query; the parameters are those of `nvframe.fetch`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad input; says which parameter and what it takes.
+    """
+    by_ids = image_ids is not None or collection_ids is not None
+    default_collection, default_image = ({}, {}) if by_ids else source.default_terms()
+    on_collections = _checked_terms("collection_terms", collection_terms, default_collection)
+    on_images = _checked_terms("image_terms", image_terms, default_image)
+    if not by_ids:
+        on_images, on_collections = _moved_collection_id(on_images, on_collections)
+    extra = [_checked_filter(registry, selector) for selector in filters]
+    return Query(
+        collection_terms=on_collections,
+        image_terms=on_images,
+        collection_filters=(
+            *_given("collection_filter", collection_filter),
+            *(each for each in extra if each.level == "collection"),
+        ),
+        image_filters=(
+            *_given("image_filter", image_filter),
+            *(each for each in extra if each.level == "image"),
+        ),
+        collection_ids=_checked_ids("collection_ids", collection_ids),
+        image_ids=_checked_ids("image_ids", image_ids),
+        by_ids=by_ids,
+        max_images=_checked_limit(max_images),
+        mode=checked_mode(mode),
+    )
+
+
+def checked_mode(mode: object) -> Mode:
+    """Return `mode` in lower case, or raise ValueError with the nearest names."""
+    if not isinstance(mode, str):
+        raise TypeError(f"mode must be a str, got {type(mode).__name__}")
+    if mode.lower() not in MODES:
+        near = difflib.get_close_matches(mode.lower(), MODES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}{hint}")
+    return cast("Mode", mode.lower())
+
+
+def checked_timeout(timeout: object) -> float:
+    """Return `timeout` in seconds, or raise TypeError or ValueError."""
+    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
+        raise TypeError(f"timeout must be a number of seconds, got {timeout!r}")
+    if not 0 < float(timeout) < math.inf:
+        raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
+    return float(timeout)
+
+
+def _checked_limit(max_images: float | None) -> int | None:
+    if max_images is None:
+        return None
+    if not isinstance(max_images, numbers.Real):
+        raise TypeError(f"max_images must be a number or None, got {max_images!r}")
+    if math.isnan(max_images):
+        raise ValueError("max_images must be a number or None, got NaN")
+    if max_images < 0 or math.isinf(max_images):
+        return None
+    if max_images != int(max_images):
+        raise ValueError(f"max_images must be a whole number, got {max_images!r}")
+    return int(max_images)
+
+
+def _checked_terms(name: str, terms: object, default: Metadata) -> dict[str, Any]:
+    if terms is None:
+        return dict(default)
+    if not isinstance(terms, Mapping):
+        raise TypeError(f"{name} must be a dict of field to wanted value, got {type(terms).__name__}")
+    return dict(terms)
+
+
+def _moved_collection_id(
+    image_terms: dict[str, Any], collection_terms: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Turn an image term on ``collection_id`` into a collection term, so that only that collection is asked for."""
+    if "collection_id" not in image_terms:
+        return image_terms, collection_terms
+    wanted = image_terms["collection_id"]
+    if "id" in collection_terms and collection_terms["id"] != wanted:
+        warnings.warn(
+            "contradictory collection ids: image_terms ask for "
+            f"collection_id={wanted!r}, collection_terms for id={collection_terms['id']!r}; no image has both",
+            UserWarning,
+            stacklevel=2,
+        )
+        return image_terms, collection_terms
+    rest = {key: value for key, value in image_terms.items() if key != "collection_id"}
+    return rest, {**collection_terms, "id": wanted}
+
+
+def _given(name: str, predicate: Predicate | None) -> tuple[Predicate, ...]:
+    if predicate is None:
+        return ()
+    if not callable(predicate):
+        raise TypeError(f"{name} must be callable, got {type(predicate).__name__}")
+    return (predicate,)
+
+
+def _checked_filter(registry: Registry, selector: Any) -> Any:
+    built, _, _ = registry.build(FilterPlugin, selector)
+    if getattr(built, "level", None) not in ("collection", "image") or not callable(built):
+        raise PluginError(f"filter {selector!r} must be callable and have level 'collection' or 'image'")
+    return built
+
+
+def _checked_ids(name: str, ids: Any) -> tuple[str, ...]:
+    """Return ids as text in the order given, each once; a set has none, so its ids are sorted."""
+    if ids is None:
+        return ()
+    if isinstance(ids, str | numbers.Number):
+        ids = [ids]
+    if isinstance(ids, Mapping) or not isinstance(ids, Iterable):
+        raise TypeError(f"{name} must be a list of ids, got {type(ids).__name__}")
+    texts = [_id_text(value) for value in ids]
+    if isinstance(ids, set | frozenset):
+        texts.sort(key=lambda text: (not text.isdecimal(), int(text) if text.isdecimal() else 0, text))
+    return tuple(dict.fromkeys(texts))
+
+
+def _id_text(value: Any) -> str:
+    whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
+    return str(int(value)) if whole else str(value)
+
+
+def make_plan(
+    source: MetadataSource,
+    storage: Storage,
+    registry: Registry,
+    *,
+    processors: Sequence[Any] = (),
+    annotators: Sequence[Any] = (),
+    keep_original: bool | None = None,
+    offline: bool = False,
+    retry: Retry | None = None,
+    timeout: float = 10.0,
+) -> WorkPlan:
+    """Return the checked work plan; the parameters are those of `nvframe.fetch`."""
+    steps = tuple(_step(registry, selector) for selector in _checked_list("processors", processors))
+    context = {"timeout": timeout} | ({"retry": retry} if retry else {})
+    made = tuple(_annotator(registry, each, context) for each in _checked_list("annotators", annotators))
+    role = _role(steps)
+    return WorkPlan(
+        source=source,
+        storage=storage,
+        steps=steps,
+        annotators=made,
+        role=role,
+        keep_original=role != layout.RESAMPLED if keep_original is None else keep_original,
+        offline=offline,
+        retry=retry or Retry(),
+    )
+
+
+def _checked_list(name: str, selectors: Any) -> Sequence[Any]:
+    if isinstance(selectors, str) or not isinstance(selectors, Sequence):
+        raise TypeError(f"{name} must be a list of names, (name, parameters) or objects, got {selectors!r}")
+    return selectors
+
+
+def _role(steps: tuple[Step, ...]) -> str:
+    """Return the role of what a chain makes: nilearn's name for `resample-3mm` alone, else a digest."""
+    if not steps:
+        return ORIGINAL
+    if len(steps) == 1 and steps[0].plain and steps[0].name == "resample-3mm":
+        return layout.RESAMPLED
+    return f"proc-{layout.digest([step.identity for step in steps])}"
+
+
+def _step(registry: Registry, selector: Any) -> Step:
+    processor, registered, params = registry.build(ImageProcessorPlugin, selector)
+    if not callable(processor):
+        raise PluginError(f"processor {selector!r} cannot be called")
+    parameters = getattr(processor, "parameters", None)
+    described = parameters() if callable(parameters) else params
+    name = registered.plugin.name if registered else _name_of(processor)
+    return Step(
+        name=name,
+        identity=f"{name} {_version_of(processor, registered)} {layout.digest(described)}",
+        processor=processor,
+        plain=bool(registered and registered.builtin and _is_default(registry, registered, described)),
+    )
+
+
+def _is_default(registry: Registry, registered: Registered, described: Any) -> bool:
+    """Tell whether a built-in processor's parameters are its defaults, however they were written."""
+    if not described:
+        return True
+    default, _, _ = registry.build(ImageProcessorPlugin, registered.plugin.name)
+    parameters = getattr(default, "parameters", None)
+    return callable(parameters) and layout.digest(parameters()) == layout.digest(described)
+
+
+def _version_of(processor: Any, registered: Registered | None) -> str:
+    version = getattr(processor, "version", None)
+    if registered is not None and not registered.builtin:
+        return f"{registered.distribution} {version or registered.version}"
+    if version is None and hasattr(processor, "__code__"):
+        # A plain function without a version is known by its code, so that an edited one is not taken for the old.
+        return layout.digest([processor.__code__.co_code.hex(), processor.__code__.co_names])
+    return str(version or "0")
+
+
+def _name_of(processor: Any) -> str:
+    named = processor if hasattr(processor, "__qualname__") else type(processor)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _annotator(registry: Registry, selector: Any, context: Mapping[str, Any]) -> Annotator:
+    built, _, _ = registry.build(AnnotatorPlugin, selector, **context)
+    if not callable(getattr(built, "annotate", None)):
+        raise PluginError(f"annotator {selector!r} has no method annotate(record, img)")
+    return cast("Annotator", built)

@@ -1,0 +1,278 @@
+"""Runs a query: hands tasks to an executor, counts in order, stops where it must, tells observers."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from nvframe import layout
+from nvframe.cache import Cache
+from nvframe.errors import NvframeError, PartialResultWarning
+from nvframe.pipeline.candidates import Candidate, Candidates, shown_metadata
+from nvframe.pipeline.plan import Query
+from nvframe.pipeline.window import Window
+from nvframe.pipeline.work import Outcome, Task, WorkPlan, process_image
+from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata
+
+log = logging.getLogger(__name__)
+
+MAX_CONSECUTIVE_FAILURES = 100
+MAX_FAILURES_IN_COLLECTION = 30
+
+Observer = Callable[[FetchEvent], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a fetch went.
+
+    Attributes
+    ----------
+    images : int
+        Images in the result.
+    found_local : int
+        Those whose files were stored already.
+    failures : int
+        Things that were lost.
+    nbytes : int
+        Bytes of images that came over the network.
+    seconds : float
+        From start to end.
+    stopped_early : str
+        Why the fetch ended before its time; empty if it did not.
+    """
+
+    images: int = 0
+    found_local: int = 0
+    failures: int = 0
+    nbytes: int = 0
+    seconds: float = 0.0
+    stopped_early: str = ""
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What a run leaves: aligned lists, failures, and a report."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    images_meta: list[dict[str, Any]] = field(default_factory=list)
+    collections_meta: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
+
+
+def run(
+    query: Query,
+    plan: WorkPlan,
+    *,
+    executor: Executor | None = None,
+    max_workers: int = 8,
+    observers: Sequence[Observer] = (),
+    known: Sequence[tuple[ImageRecord, Metadata]] = (),
+) -> RunResult:
+    """Return what `query` finds, brought to the state that `plan` wants."""
+    return _Run(query, plan, observers, known).run(executor, max_workers)
+
+
+def find(query: Query, plan: WorkPlan) -> RunResult:
+    """Return what `query` finds, as metadata only: nothing is downloaded or stored."""
+    return _Run(query, plan).find()
+
+
+class _Run:
+    """The state of one run on the caller's thread."""
+
+    def __init__(
+        self,
+        query: Query,
+        plan: WorkPlan,
+        observers: Sequence[Observer] = (),
+        known: Sequence[tuple[ImageRecord, Metadata]] = (),
+    ) -> None:
+        self._query = query
+        self._plan = plan
+        self._observers = observers
+        self._cache = Cache(plan.storage)
+        self._candidates = Candidates(query, plan, self._cache, known)
+        self._result = RunResult()
+        self._started = time.monotonic()
+        self._in_a_row = 0
+        self._in_collection: defaultdict[str, int] = defaultdict(int)
+        self._stopped_early = ""
+        self._done = self._failed = self._nbytes = 0
+        self._described: set[str] = set()
+
+    def run(self, executor: Executor | None, max_workers: int) -> RunResult:
+        self._tell(FetchEvent("start", wanted=self._query.max_images))
+        with _executor(executor, max_workers, bool(self._plan.steps)) as pool:
+
+            def submit(candidate: Candidate) -> Future[Outcome] | Outcome | Failure:
+                return self._submit(pool, candidate)
+
+            window: Window[Candidate, Outcome | Failure] = Window(
+                submit, _succeeded, self._query.max_images, 2 * max_workers, self._completed
+            )
+            for turn in window.run(self._candidates):
+                self._take(turn)
+        return self._finished()
+
+    def find(self) -> RunResult:
+        for candidate in self._candidates:
+            if len(self._result.outcomes) == self._query.max_images:
+                break
+            self._take(candidate if isinstance(candidate, Failure) else Outcome(candidate.record, None))
+        return self._finished()
+
+    def _submit(self, pool: Executor, candidate: Candidate) -> Future[Any] | Outcome | Failure:
+        if isinstance(candidate, Failure):
+            return candidate
+        asset = candidate.assets.get(self._plan.role)
+        if asset is not None and not self._plan.annotators:
+            return Outcome(candidate.record, asset)
+        self._describe_collection(candidate)
+        return pool.submit(process_image, self._plan, candidate)
+
+    def _describe_collection(self, task: Task) -> None:
+        """Put a collection's metadata before its first image, unless storage holds the same."""
+        collection_id = task.record.collection_id
+        if collection_id in self._described or self._plan.offline:
+            return
+        self._described.add(collection_id)
+        metadata = self._candidates.collections[collection_id]
+        relative = {**layout.portable(metadata), "relative_path": layout.collection_prefix(collection_id)}
+        if self._cache.collection(collection_id) != relative:
+            self._plan.storage.put(layout.collection_key(collection_id), orjson.dumps(relative))
+
+    def _completed(self, turn: Outcome | Failure) -> None:
+        """Count in completion order: this is what progress shows."""
+        if isinstance(turn, Failure):
+            failures, image_id, nbytes = (turn,), turn.image_id, 0
+        else:
+            failures, image_id, nbytes = turn.failures, turn.record.id, turn.nbytes
+        self._done += _succeeded(turn)
+        self._failed += not _succeeded(turn)
+        self._nbytes += nbytes
+        counts = {"done": self._done, "failed": self._failed, "wanted": self._query.max_images}
+        for failure in failures:
+            log.info("%s", failure)
+            self._tell(FetchEvent("failure", image_id=image_id, failure=failure, **counts))
+        if _succeeded(turn):
+            self._tell(FetchEvent("image", image_id=image_id, nbytes=nbytes, **counts))
+
+    def _take(self, turn: Outcome | Failure) -> None:
+        """Count in order: this is what the result holds, and what the stop rules see."""
+        result, plan = self._result, self._plan
+        if isinstance(turn, Failure):
+            result.failures.append(turn)
+            return
+        result.failures.extend(turn.failures)
+        collection_id = turn.record.collection_id
+        if turn.asset is None and turn.failures:
+            self._count_failure(collection_id)
+            return
+        self._in_a_row = self._in_collection[collection_id] = 0
+        root = plan.storage.url
+        result.outcomes.append(turn)
+        result.images_meta.append(shown_metadata(turn.record, turn.asset, plan, root))
+        collection = {
+            **self._candidates.collections[collection_id],
+            "relative_path": layout.collection_prefix(collection_id),
+        }
+        result.collections_meta.append(layout.with_absolute_paths(collection, root))
+
+    def _count_failure(self, collection_id: str) -> None:
+        self._in_a_row += 1
+        self._in_collection[collection_id] += 1
+        if self._in_collection[collection_id] == MAX_FAILURES_IN_COLLECTION:
+            self._candidates.give_up(collection_id)
+            log.warning("collection %s: gave up after %d failed images in a row", collection_id, self._in_a_row)
+        if self._in_a_row == MAX_CONSECUTIVE_FAILURES:
+            self._candidates.stop()
+            self._stopped_early = f"{self._in_a_row} images failed in a row"
+
+    def _finished(self) -> RunResult:
+        result = self._result
+        result.failures.extend(self._cache.failures)
+        result.report = Report(
+            images=len(result.outcomes),
+            found_local=self._candidates.found_local,
+            failures=len(result.failures),
+            nbytes=self._nbytes,
+            seconds=time.monotonic() - self._started,
+            stopped_early=self._stopped_early,
+        )
+        for sentence in self._candidates.unknown_terms():
+            warnings.warn(sentence, UserWarning, stacklevel=5)
+        self._tell(FetchEvent("finish", self._done, self._failed, self._query.max_images))
+        return result
+
+    def _tell(self, event: FetchEvent) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer of the fetch failed; the fetch goes on")
+
+
+def _succeeded(turn: Outcome | Failure) -> bool:
+    return isinstance(turn, Outcome) and turn.asset is not None
+
+
+@contextmanager
+def _executor(given: Executor | None, max_workers: int, computing: bool) -> Iterator[Executor]:
+    """Yield the caller's executor as it is, or threads of our own, with BLAS pinned around them."""
+    if given is not None:
+        yield given
+        return
+    pool = ThreadPoolExecutor(max_workers, thread_name_prefix="nvframe")
+    with _one_blas_thread() if computing else nullcontext():
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_blas_thread() -> Any:
+    """Limit BLAS to one thread: many workers each with many threads only get in each other's way."""
+    import scipy.ndimage  # noqa: F401 - loads numpy's and scipy's libraries, so that the limit finds them
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")
+
+
+def warn_of_failures(failures: Sequence[Failure], report: Report, images: int, stacklevel: int = 3) -> None:
+    """Issue one PartialResultWarning for what was lost, and one for each annotator that failed."""
+    lost = [failure for failure in failures if failure.stage != "annotate"]
+    if lost:
+        early = f"the fetch stopped early: {report.stopped_early}. " if report.stopped_early else ""
+        more = f", and {len(lost) - 1} more in `failures`" if len(lost) > 1 else ""
+        again = " Run the same call again to complete it." if any(each.retryable for each in lost) else ""
+        warnings.warn(f"{early}{lost[0]}{more}.{again}", PartialResultWarning, stacklevel=stacklevel)
+    by_annotator: dict[str, list[Failure]] = {}
+    for failure in failures:
+        if failure.stage == "annotate":
+            by_annotator.setdefault(failure.plugin, []).append(failure)
+    for name, failed in by_annotator.items():
+        warnings.warn(
+            f"{name}: no annotation for {len(failed)} of {images} images; the first: {failed[0].message}",
+            PartialResultWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def raise_first(failures: Sequence[Failure]) -> None:
+    """Raise the first failure in order, as the error it was."""
+    from nvframe import errors
+
+    for failure in failures:
+        kind = getattr(errors, failure.error_type, NvframeError)
+        raise (kind if issubclass(kind, NvframeError) else NvframeError)(str(failure))
