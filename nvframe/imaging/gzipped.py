@@ -28,15 +28,18 @@ def compress(raw: bytes) -> bytes:
 
 
 def inflate_head(data: bytes, limit: int) -> bytes:
-    """Inflate the first `limit` bytes of one gzip member; nothing is checked yet."""
+    """Inflate the first `limit` bytes, over as many gzip members as it takes; nothing is checked yet."""
     from isal import isal_zlib
 
     damaged: Any = isal_zlib.error  # isal declares it as an instance
-
-    try:
-        head: bytes = isal_zlib.decompressobj(wbits=_WBITS).decompress(data, limit)
-    except damaged as error:
-        raise IntegrityError(f"damaged gzip: {error}") from error
+    head = b""
+    while data.startswith(MAGIC) and len(head) < limit:
+        member = isal_zlib.decompressobj(wbits=_WBITS)
+        try:
+            head += member.decompress(data, limit - len(head))
+        except damaged as error:
+            raise IntegrityError(f"damaged gzip: {error}") from error
+        data = member.unused_data
     return head
 
 

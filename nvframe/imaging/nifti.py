@@ -18,6 +18,7 @@ from nvframe.imaging.gzipped import MAGIC, compress, inflate_checked, inflate_he
 __all__ = ["ImageInfo", "compress", "decompress", "encode", "from_bytes", "read", "read_info", "verify"]
 
 _HEAD = 544  # enough for the header of either version: 348 + 4 and 540 + 4 bytes
+_SIZES = tuple(struct.pack(f"{order}i", size) for order in "<>" for size in (348, 540))
 _SLACK = 65_536  # some writers pad the data; more than this is another file
 _DEFLATE_LIMIT = 1_040  # deflate cannot pack tighter than 1032 : 1
 _ITEM_BYTES = {
@@ -264,6 +265,8 @@ def _promised_size(head: bytes, data: bytes) -> int:
     """Return the bytes that the NIfTI header promises, or raise saying what `data` looks like."""
     version = _version(head)
     if version == 0:
+        if data and (not head or (len(head) < 348 and head[:4] in _SIZES)):
+            raise IntegrityError(f"cut off: {len(head)} bytes of NIfTI header arrived")
         raise IntegrityError(f"{_looks_like(head, data)}, not a NIfTI file")
     magic = head[344:348] if version == 1 else head[4:8]
     if magic[1:2] != b"+":
