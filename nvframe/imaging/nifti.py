@@ -181,6 +181,13 @@ def from_bytes(raw: bytes) -> Any:
     ------
     IntegrityError
         If nibabel refuses the header.
+
+    Examples
+    --------
+    >>> import nibabel, numpy
+    >>> img = nibabel.Nifti1Image(numpy.zeros((2, 3, 4), "float32"), numpy.eye(4))
+    >>> from_bytes(img.to_bytes()).shape
+    (2, 3, 4)
     """
     import nibabel
     from nibabel.filebasedimages import ImageFileError

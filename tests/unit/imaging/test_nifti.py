@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import io
 import struct
@@ -71,7 +72,7 @@ def test_zero_padding_and_a_little_slack_are_harmless(packed):
 
 @pytest.mark.parametrize("cut", [20, 100, 400, -9, -1])
 def test_truncated_gzip(packed, cut):
-    with pytest.raises(IntegrityError, match="cut off|damaged"):
+    with pytest.raises(IntegrityError, match=r"cut off|damaged"):
         nifti.verify(packed[:cut])
 
 
@@ -80,10 +81,8 @@ def test_every_flipped_byte_is_noticed_or_harmless(packed):
     for at in range(0, len(packed), 7):
         bad = bytearray(packed)
         bad[at] ^= 0x55
-        try:
+        with contextlib.suppress(IntegrityError):
             assert nifti.decompress(bytes(bad)) == raw  # a byte of the gzip header that says nothing
-        except IntegrityError:
-            pass
 
 
 def test_fewer_bytes_than_the_header_promises():
@@ -171,7 +170,7 @@ def test_impossible_dimensions(dims):
 def test_impossible_header(offset, fmt, value):
     raw = bytearray(image().to_bytes())
     struct.pack_into(fmt, raw, offset, value)
-    with pytest.raises(IntegrityError, match="datatype|vox_offset"):
+    with pytest.raises(IntegrityError, match=r"datatype|vox_offset"):
         nifti.verify(bytes(raw))
 
 
