@@ -95,7 +95,10 @@ class _Api:
         self._base_url = base_url.rstrip("/") if base_url else None
 
     def _base(self, request: Request) -> str:
-        return self._base_url or str(request.base_url).rstrip("/")
+        """Return the address of this app: where a request came in, and where it is mounted."""
+        if self._base_url:
+            return self._base_url
+        return f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
 
     async def root(self, request: Request) -> Response:
         names = ("images", "atlases", "collections", "my_collections", "nidm_results")

@@ -106,7 +106,7 @@ def _add_stored_image(
     if match is None or str(sidecar["id"]) != match["image"]:
         raise SourceError(f"it describes image {sidecar['id']}")
     directory, image_id = key.rpartition("/")[0], match["image"]
-    metadata = {"collection_id": _json_id(match["collection"])} | sidecar
+    metadata = sidecar | {"collection_id": sidecar.get("collection_id", _json_id(match["collection"]))}
     if str(metadata["collection_id"]) != match["collection"]:
         raise SourceError(f"it belongs to collection {metadata['collection_id']}")
     original = listing.get(f"{directory}/image_{image_id}.nii.gz")

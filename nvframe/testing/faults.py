@@ -13,9 +13,6 @@ from typing import Any
 from nvframe.testing.exchange import App
 from nvframe.testing.kinds import KINDS
 
-LASTING = frozenset({"poison", "shuffle", "no_range", "no_etag", "private", "latency", "count_too_large"})
-"""Kinds that are properties of a server rather than accidents: they last unless `times` is given."""
-
 
 @dataclass(slots=True)
 class Fault:
@@ -44,20 +41,16 @@ class Fault:
     method: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
-    def befalls(self, method: str, target: str) -> bool:
-        """Tell whether this request is the one, and count it."""
-        if self.times == 0 or self.method not in (None, method) or not re.search(self.path, target):
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
+    def matches(self, method: str, target: str) -> bool:
+        """Tell whether it may befall this request."""
+        return self.times != 0 and self.method in (None, method) and bool(re.search(self.path, target))
 
 
 class FaultScript:
     r"""What is to go wrong; used as ``server.faults``, from any thread.
+
+    A request meets the first accident in the script that matches and is not used up, and every lasting
+    fault that matches: two accidents written for one path befall two requests, in that order.
 
     Examples
     --------
@@ -99,13 +92,13 @@ class FaultScript:
             Regular expression searched for in the path with its query; by default what the kind is about,
             for most kinds every request.
         times : int or None, optional
-            How many requests it befalls, None for all; by default 1 for accidents and all for properties.
+            How many requests it befalls, None for all; by default 1 for accidents, all for lasting faults.
         skip : int, default=0
             How many matching requests pass first.
         method : str, optional
             ``"GET"`` or ``"HEAD"``.
         **params
-            Of the kind; see `nvframe.testing.kinds`.
+            Of the kind; see `nvframe.testing.accidents` and `nvframe.testing.properties`.
 
         Returns
         -------
@@ -114,14 +107,14 @@ class FaultScript:
         """
         if kind not in KINDS:
             raise ValueError(f"unknown fault {kind!r}; there are {', '.join(sorted(KINDS))}")
-        apply, usual_path, _ = KINDS[kind]
+        usual = KINDS[kind]
         try:
-            inspect.signature(apply).bind(None, None, None, None, **params)
+            inspect.signature(usual.apply).bind(None, None, None, None, **params)
         except TypeError as error:
             raise TypeError(f"fault {kind!r}: {error}") from None
         if times == -1:
-            times = None if kind in LASTING else 1
-        fault = Fault(kind, usual_path if path is None else path, times, skip, method, params)
+            times = None if usual.lasting else 1
+        fault = Fault(kind, usual.path if path is None else path, times, skip, method, params)
         with self._lock:
             self._faults.append(fault)
         return fault
@@ -138,14 +131,30 @@ class FaultScript:
             self._faults.clear()
 
     def around(self, app: App, method: str, target: str) -> App:
-        """Return `app` inside the faults that befall this request, the first written outermost."""
+        """Return `app` inside the faults that befall this request."""
+        struck = self._strike(method, target)
+        # a latency comes before an accident, and the server's other properties are what the accident spoils
+        struck.sort(key=lambda fault: (not KINDS[fault.kind].outermost, KINDS[fault.kind].lasting))
+        for fault in reversed(struck):
+            app = partial(KINDS[fault.kind].apply, app, **fault.params)
+        return app
+
+    def _strike(self, method: str, target: str) -> list[Fault]:
+        """Return every lasting fault and the first accident that match, and count them."""
         struck: list[Fault] = []
+        accident = False
         with self._lock:
             for fault in self._faults:
-                if fault.befalls(method, target):
-                    struck.append(fault)
-                    if not KINDS[fault.kind][2]:
-                        break  # nothing behind it is reached, so nothing behind it is used up
-        for fault in reversed(struck):
-            app = partial(KINDS[fault.kind][0], app, **fault.params)
-        return app
+                if not fault.matches(method, target):
+                    continue
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
+                if not KINDS[fault.kind].lasting:
+                    if accident:
+                        continue
+                    accident = True
+                if fault.times is not None:
+                    fault.times -= 1
+                struck.append(fault)
+        return struck

@@ -92,7 +92,7 @@ class NeuroVaultServer:
             self._pauses.add("latency", seconds=connection_latency, new_connections_only=True)
         self._app: App = create_app(catalogue)
         self._server = Server(self._answer)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._requests: list[Request] = []
         self._clients: set[tuple[str, int]] = set()
 
@@ -167,6 +167,11 @@ class NeuroVaultServer:
         with self._lock:
             return list(self._requests)
 
+    def wait_for(self, count: int, timeout: float = 10.0) -> bool:
+        """Wait until `count` requests have arrived; False if they did not in `timeout` seconds."""
+        with self._lock:
+            return self._lock.wait_for(lambda: len(self._requests) >= count, timeout)
+
     def clear(self) -> None:
         """Forget the requests logged and the faults scripted."""
         self.faults.clear()
@@ -203,6 +208,7 @@ class NeuroVaultServer:
             self._requests.append(request)
             scope["nvframe.new_connection"] = request.client not in self._clients
             self._clients.add(request.client)
+            self._lock.notify_all()
         # uvicorn hands out a bound method of the exchange, and nothing else knows the connection
         scope[BREAK] = getattr(send, "__self__").transport.close  # noqa: B009
 
