@@ -1,0 +1,225 @@
+"""Images as one lazy xarray Dataset on ``(image, x, y, z)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nvframe.errors import GridMismatchError, IntegrityError
+from nvframe.results.columns import flags, text, typed_columns
+from nvframe.results.lattice import JOINS, Lattice, Place, groups, mismatch, placed, turned
+from nvframe.results.lazy import ImageStack
+from nvframe.types import Asset, Failure, Metadata
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from nvframe.contracts import FrameView, Storage
+    from nvframe.imaging.grids import Canonical
+
+RESERVED = frozenset({"image", "x", "y", "z", "word", "stat_map", "word_frequencies"})
+
+
+class DatasetFormat:
+    """Builds a Dataset whose ``stat_map`` is read from the images' files when its values are asked for."""
+
+    def build(
+        self,
+        frame_view: FrameView,
+        *,
+        join: str = "outer",
+        on_mismatch: str = "raise",
+        dtype: Any = "float32",
+    ) -> xr.Dataset:
+        """Return the Dataset.
+
+        Parameters
+        ----------
+        frame_view : FrameView
+            The frame.
+        join : {"outer", "inner", "exact"}, default="outer"
+            Which voxels the array holds where images cover different boxes of one lattice.
+        on_mismatch : {"raise", "drop"}, default="raise"
+            What to do where the images lie on several lattices; ``drop`` keeps the largest group and
+            moves the others to the frame's failures.
+        dtype : dtype, default="float32"
+            Of ``stat_map``; the arithmetic is float64.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``stat_map`` on ``(image, x, y, z)``, lazy, NaN outside an image's field of view; ``x``, ``y``
+            and ``z`` in mm, RAS+ and ascending; metadata as coordinates on ``image``; words, if they were
+            fetched, on ``(image, word)``.
+
+        Raises
+        ------
+        GridMismatchError
+            If the images do not lie on one lattice; says how to resample.
+        ValueError
+            For a `join` or `on_mismatch` that does not exist, or a frame without images.
+        """
+        rows = Rows(
+            frame_view.assets,
+            frame_view.images_meta,
+            frame_view.collections_meta,
+            frame_view.storage,
+        )
+        built, kept = build_dataset(rows, frame_view.failures, join, on_mismatch, dtype)
+        for annotator in frame_view.annotators:
+            annotations = frame_view.annotations[annotator.name]
+            collated = annotator.collate([annotations[i] for i in kept])
+            built = built.assign(
+                {name: made for name, made in collated.items() if made[0] != (name,)}
+            ).assign_coords({name: made for name, made in collated.items() if made[0] == (name,)})
+        return built
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Aligned lists: what a Dataset is built from."""
+
+    assets: Sequence[Asset]
+    images_meta: Sequence[Metadata]
+    collections_meta: Sequence[Metadata]
+    storage: Storage
+
+
+def build_dataset(
+    rows: Rows, failures: list[Failure], join: str, on_mismatch: str, dtype: Any
+) -> tuple[xr.Dataset, list[int]]:
+    """Return the Dataset and which rows it holds; what cannot stand in it is added to `failures`."""
+    import numpy as np
+    import xarray as xr
+    from xarray.core import indexing
+
+    if join not in JOINS:
+        raise ValueError(f"join must be one of {', '.join(map(repr, JOINS))}, got {join!r}")
+    if on_mismatch not in ("raise", "drop"):
+        raise ValueError(f"on_mismatch must be 'raise' or 'drop', got {on_mismatch!r}")
+    turns = _openable(rows, failures)
+    kept = _on_one_lattice(rows, turns, failures, on_mismatch)
+    if not kept:
+        raise ValueError("there is no image to build a Dataset from: see the frame's failures")
+    lattice, places = placed([turns[i] for i in kept], join)
+    stack = ImageStack(
+        rows.storage, tuple(rows.assets[i] for i in kept), tuple(places), lattice, np.dtype(dtype)
+    )
+    data = xr.Variable(("image", "x", "y", "z"), indexing.LazilyIndexedArray(stack), {"long_name": "statistic"})
+    coords = {**_space(lattice), **_image_coords(rows, kept, places)}
+    return xr.Dataset({"stat_map": data}, coords, _attrs([rows.images_meta[i] for i in kept])), kept
+
+
+def _openable(rows: Rows, failures: list[Failure]) -> dict[int, Canonical]:
+    """Return how each row that is one volume turns to RAS+; report the others."""
+    turns = {}
+    for i, (asset, meta) in enumerate(zip(rows.assets, rows.images_meta, strict=True)):
+        try:
+            _check_volume(asset, meta)
+            turns[i] = turned(asset)
+        except (GridMismatchError, IntegrityError, ValueError) as error:
+            _report(rows, i, error, failures)
+    return turns
+
+
+def _check_volume(asset: Asset, meta: Metadata) -> None:
+    import numpy as np
+
+    if meta.get("data_origin") == "surface":
+        raise IntegrityError("a surface map has no volume worth opening")
+    if len(asset.shape) < 3 or any(n != 1 for n in asset.shape[3:]):
+        raise IntegrityError(f"shape {asset.shape} is not one volume; select a volume with a processor")
+    if np.dtype(asset.dtype).kind not in "iufb":
+        raise IntegrityError(f"data type {asset.dtype} is not a real number")
+
+
+def _on_one_lattice(
+    rows: Rows, turns: Mapping[int, Canonical], failures: list[Failure], on_mismatch: str
+) -> list[int]:
+    indices = list(turns)
+    grouped = groups([turns[i] for i in indices])
+    if len(grouped) < 2:
+        return indices
+    error = mismatch(list(turns.values()), grouped)
+    if on_mismatch == "raise":
+        raise error
+    for group in grouped[1:]:
+        for position in group:
+            _report(rows, indices[position], error, failures)
+    return [indices[position] for position in grouped[0]]
+
+
+def _report(rows: Rows, i: int, error: Exception, failures: list[Failure]) -> None:
+    meta, asset = rows.images_meta[i], rows.assets[i]
+    failure = Failure(
+        "open",
+        "xarray",
+        str(meta.get("id")),
+        str(meta.get("collection_id")),
+        f"{rows.storage.url}/{asset.key}",
+        type(error).__name__,
+        str(error),
+    )
+    if failure not in failures:
+        failures.append(failure)
+
+
+def _space(lattice: Lattice) -> dict[str, Any]:
+    """Return x, y and z in mm."""
+    import numpy as np
+
+    ends = {"x": "left to right", "y": "posterior to anterior", "z": "inferior to superior"}
+    return {
+        name: (
+            (name,),
+            lattice.origin[axis] + lattice.zooms[axis] * np.arange(*lattice.box[axis]),
+            {"units": "mm", "long_name": f"{name}, {ends[name]}"},
+        )
+        for axis, name in enumerate("xyz")
+    }
+
+
+def _image_coords(rows: Rows, kept: Sequence[int], places: Sequence[Place]) -> dict[str, Any]:
+    metas = [rows.images_meta[i] for i in kept]
+    collections = [rows.collections_meta[i] for i in kept]
+    assets = [rows.assets[i] for i in kept]
+    standard = {
+        "map_type": (text(m.get("map_type") for m in metas), {}),
+        "modality": (text(m.get("modality") for m in metas), {}),
+        "target_template_image": (text(m.get("target_template_image") for m in metas), {}),
+        "subject_species": (text(m.get("subject_species") for m in metas), {}),
+        "data_origin": (text(m.get("data_origin") for m in metas), {}),
+        "is_thresholded": flags([m.get("is_thresholded") for m in metas]),
+        "doi": (text(c.get("DOI") for c in collections), {"long_name": "DOI of the collection's paper"}),
+        "licence": (text(c.get("licence") or c.get("license") for c in collections), {}),
+        "sha256": (text(a.sha256 for a in assets), {"long_name": "of the stored file"}),
+        "original_axcodes": (text(_axcodes(a) for a in assets), {"long_name": "voxel axes as stored"}),
+    }
+    columns = {**typed_columns(metas, skip=standard), **standard}
+    return {_coordinate_name(name): (("image",), *made) for name, made in columns.items()}
+
+
+def _coordinate_name(name: str) -> str:
+    """Return a field's name as a coordinate: uploaders name fields as they like."""
+    plain = name.replace("/", "_")
+    return f"field_{plain}" if plain in RESERVED or not plain else plain
+
+
+def _axcodes(asset: Asset) -> str:
+    import nibabel.orientations
+    import numpy as np
+
+    return "".join(nibabel.orientations.aff2axcodes(np.array(asset.affine)))
+
+
+def _attrs(metas: Sequence[Metadata]) -> dict[str, Any]:
+    """Return what all images share: their space and map type, where there is one."""
+    attrs = {}
+    for attribute, name in (("space", "target_template_image"), ("map_type", "map_type")):
+        found = {meta.get(name) for meta in metas}
+        if len(found) == 1 and None not in found:
+            attrs[attribute] = found.pop()
+    return attrs
+
+

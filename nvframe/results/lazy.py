@@ -1,0 +1,105 @@
+"""An array of stored images that reads a file only when its values are asked for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from nvframe.imaging import nifti
+
+if TYPE_CHECKING:
+    from nvframe.contracts import Storage
+    from nvframe.results.lattice import Box, Lattice, Place
+    from nvframe.types import Asset
+
+READERS = 8
+"""Files read at once: decoding releases the interpreter's lock, and remote storage answers in parallel."""
+
+
+@dataclass(eq=False)
+class ImageStack(BackendArray):
+    """Stored images on one lattice, as an array of shape (image, x, y, z); it pickles.
+
+    Attributes
+    ----------
+    storage : Storage
+        Where the files are.
+    assets : tuple of Asset
+        One per image.
+    places : tuple of Place
+        Where each lies.
+    lattice : Lattice
+        What the array holds.
+    dtype : numpy.dtype
+        Of the values.
+    """
+
+    storage: Storage
+    assets: tuple[Asset, ...]
+    places: tuple[Place, ...]
+    lattice: Lattice
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:  # type: ignore[override]
+        """(image, x, y, z)."""
+        return (len(self.assets), *self.lattice.shape)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._values
+        )
+
+    def _values(self, key: tuple[Any, ...]) -> Any:
+        """Return the values at an outer index of ints, slices and integer arrays."""
+        rows, *voxels = key
+        chosen = np.arange(len(self.assets))[rows]
+        # An integer drops its axis at the end; until then every axis stays.
+        kept = tuple(slice(None) if not isinstance(k, int | np.integer) else 0 for k in key)
+        within = tuple(slice(k, k + 1) if isinstance(k, int | np.integer) else k for k in voxels)
+        wanted = np.atleast_1d(chosen)
+        shape = tuple(len(np.arange(n)[k]) for n, k in zip(self.lattice.shape, within, strict=True))
+        values = np.empty((len(wanted), *shape), dtype=self.dtype)
+
+        def fill(position: int) -> None:
+            values[position] = _outer(self._image(int(wanted[position])), within)
+
+        if len(wanted) == 1:
+            fill(0)
+        else:
+            with ThreadPoolExecutor(min(READERS, max(len(wanted), 1))) as pool:
+                list(pool.map(fill, range(len(wanted))))
+        return values[kept]
+
+    def _image(self, row: int) -> Any:
+        """Return one image on the array's box: NaN outside its field of view."""
+        place = self.places[row]
+        img = nifti.read(self.storage.read(self.assets[row].key))
+        data = np.asarray(img.dataobj, dtype=np.float64)
+        data = place.turn.apply(data.reshape(data.shape[:3]))
+        whole = np.full(self.lattice.shape, np.nan, dtype=self.dtype)
+        target, source = _overlap(self.lattice.box, place.box)
+        whole[target] = data[source]
+        return whole
+
+
+def _overlap(outer: Box, inner: Box) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where two boxes meet, as slices of each."""
+    target, source = [], []
+    for (o0, o1), (i0, i1) in zip(outer, inner, strict=True):
+        start, stop = max(o0, i0), max(max(o0, i0), min(o1, i1))
+        target.append(slice(start - o0, stop - o0))
+        source.append(slice(start - i0, stop - i0))
+    return tuple(target), tuple(source)
+
+
+def _outer(data: Any, key: tuple[Any, ...]) -> Any:
+    """Index each axis on its own, as xarray's outer indexing means it."""
+    for axis, part in enumerate(key):
+        data = data[(slice(None),) * axis + (part,)]
+    return data
