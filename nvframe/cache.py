@@ -146,7 +146,7 @@ class Cache:
         try:
             value = orjson.loads(self.storage.read(key))
             if not isinstance(value, dict):
-                raise IntegrityError("not a JSON object")  # noqa: TRY004 - damage, not a wrong argument
+                raise IntegrityError("not a JSON object")
             return normalise(value)
         except (ValueError, OSError, IntegrityError) as error:
             self._note(key, collection_id, image_id, error)
@@ -155,7 +155,13 @@ class Cache:
     def _note(self, key: str, collection_id: str, image_id: str | None, error: Exception) -> None:
         message = f"{key} is damaged ({error}); it is fetched again unless offline"
         failure = Failure(
-            "list", "cache", image_id, collection_id, f"{self.storage.url}/{key}", type(error).__name__, message
+            "list",
+            "cache",
+            image_id,
+            collection_id,
+            f"{self.storage.url}/{key}",
+            type(error).__name__,
+            message,
         )
         if failure not in self.failures:
             self.failures.append(failure)

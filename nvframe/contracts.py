@@ -90,18 +90,17 @@ class Filter(Protocol):
 
 @runtime_checkable
 class Storage(Protocol):
-    """A place for files, rooted: keys are relative POSIX paths and cannot leave it.
+    """A place for files, rooted: keys are relative POSIX paths and cannot leave it."""
 
-    Attributes
-    ----------
-    url : str
-        The root, without credentials; a plain path for local storage.
-    writable : bool
-        Whether `put` can work.
-    """
+    @property
+    def url(self) -> str:
+        """The root, without credentials; a plain path for local storage."""
+        ...
 
-    url: str
-    writable: bool
+    @property
+    def writable(self) -> bool:
+        """Whether `put` can work."""
+        ...
 
     def list(self, prefix: str = "") -> Iterable[Entry]:
         """Yield every object below `prefix`; none where nothing is there."""
@@ -178,12 +177,30 @@ class Annotator(Protocol):
 class FrameView(Protocol):
     """What a result format may ask of a Frame: aligned lists and lazily opened images."""
 
-    images: list[str]
-    images_meta: list[dict[str, Any]]
-    collections_meta: list[dict[str, Any]]
-    failures: list[Failure]
-    description: str
-    source_name: str
+    @property
+    def images(self) -> list[str]:
+        """Paths or URLs of the assets."""
+        ...
+
+    @property
+    def images_meta(self) -> list[dict[str, Any]]:
+        """Metadata of each image."""
+        ...
+
+    @property
+    def collections_meta(self) -> list[dict[str, Any]]:
+        """Metadata of each image's collection."""
+        ...
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What was lost; a format adds what it cannot open."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """About the source, for people."""
+        ...
 
     @property
     def annotations(self) -> dict[str, list[Mapping[str, Any] | None]]:

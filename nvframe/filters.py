@@ -371,6 +371,7 @@ class ResultFilter:
         self.callable_filters = [callable_filter]
 
     def __call__(self, candidate: Metadata) -> bool:
+        """Tell whether `candidate` is kept."""
         return matches(self.query_terms, candidate) and all(keep(candidate) for keep in self.callable_filters)
 
     def OR(self, other_filter: Predicate) -> ResultFilter:  # noqa: N802 - nilearn's name

@@ -23,11 +23,21 @@ from nvframe.types import Asset, Failure, ImageRecord, Metadata
 if TYPE_CHECKING:
     import os
 
-    from nvframe.contracts import Annotator, MetadataSource, Storage
+    from nvframe.contracts import Annotator, Storage
+    from nvframe.pipeline.work import WorkPlan
 
 _QUERY_PARAMETERS = frozenset(
-    "image_terms collection_terms image_filter collection_filter filters image_ids collection_ids "
-    "max_images mode".split()
+    [
+        "image_terms",
+        "collection_terms",
+        "image_filter",
+        "collection_filter",
+        "filters",
+        "image_ids",
+        "collection_ids",
+        "max_images",
+        "mode",
+    ]
 )
 
 
@@ -352,7 +362,7 @@ class Frame:
     (2, True)
     """
 
-    def __init__(self, result: running.RunResult, plan: planning.WorkPlan) -> None:
+    def __init__(self, result: running.RunResult, plan: WorkPlan) -> None:
         self._result = result
         self._plan = plan
 
@@ -406,11 +416,6 @@ class Frame:
         return self._plan.storage
 
     @property
-    def source_name(self) -> str:
-        """Name of the metadata source."""
-        return self._plan.source.name
-
-    @property
     def description(self) -> str:
         """About the source, for people."""
         return self._plan.source.description
@@ -420,7 +425,8 @@ class Frame:
 
     def __repr__(self) -> str:
         stored = "" if self.assets or not len(self) else ", not fetched"
-        return f"<nvframe.Frame: {len(self)} images of {self.source_name}{stored}, {len(self.failures)} failures>"
+        name = self._plan.source.name
+        return f"<nvframe.Frame: {len(self)} images of {name}{stored}, {len(self.failures)} failures>"
 
     def __getitem__(self, rows: int | slice | Sequence[Any]) -> Frame:
         """Return the frame of some rows: an index, a slice, a boolean mask or a list of indices."""
@@ -541,7 +547,9 @@ timeout, on_error, progress
         if not local.exists():
             data = self.storage.read(asset.key)
             if hashlib.sha256(data).hexdigest() != asset.sha256:
-                raise StorageError(f"{self.storage.url}/{asset.key} changed since it was stored: fetch it again")
+                raise StorageError(
+                    f"{self.storage.url}/{asset.key} changed since it was stored: fetch it again"
+                )
             copies.put(key, data)
         return local
 

@@ -73,7 +73,7 @@ class Retry:
             return None
         # Jitter keeps many workers from coming back at one moment.
         wait = self.backoff * 2 ** (n - 1) * (1 + random.random() / 4)  # noqa: S311 - no secret
-        return min(max(wait, asked), MAX_WAIT_SECONDS)
+        return float(min(max(wait, asked), MAX_WAIT_SECONDS))
 
 
 class Breaker:
@@ -152,9 +152,7 @@ class HttpClient:
         for session in sessions:
             session.close()
 
-    def get_json(
-        self, url: str, params: Mapping[str, Any] | None = None, retry: Retry | None = None
-    ) -> Any:
+    def get_json(self, url: str, params: Mapping[str, Any] | None = None, retry: Retry | None = None) -> Any:
         """Return the JSON value at `url`.
 
         Parameters
@@ -344,7 +342,7 @@ def _detail(response: requests.Response) -> str:
     try:
         value = orjson.loads(response.raw.read(10_000, decode_content=True))
         return f": {str(value['detail'])[:200]}"
-    except Exception:  # noqa: BLE001, S110 - a reason is a courtesy; the status stands without it
+    except Exception:
         return ""
 
 

@@ -162,7 +162,9 @@ def annotation_key(collection_id: str, image_id: str, sidecar_name: str) -> str:
     return f"{collection_prefix(collection_id)}/{sidecar_name.format(id=checked_id(image_id))}"
 
 
-def image_paths(collection_id: str, image_id: str, annotations: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+def image_paths(
+    collection_id: str, image_id: str, annotations: Iterable[tuple[str, str]] = ()
+) -> dict[str, str]:
     """Return the path keys of a sidecar, whether or not the files exist, as nilearn writes them.
 
     Parameters
@@ -188,7 +190,9 @@ def rerooted(metadata: Mapping[str, Any], collection_id: str) -> dict[str, Any]:
     """
     prefix = collection_prefix(collection_id)
     return {
-        key: f"{prefix}/{PurePosixPath(value).name}" if "relative_path" in key and isinstance(value, str) else value
+        key: f"{prefix}/{PurePosixPath(value).name}"
+        if "relative_path" in key and isinstance(value, str)
+        else value
         for key, value in portable(metadata).items()
     }
 

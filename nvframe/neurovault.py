@@ -72,9 +72,11 @@ Predicate = Callable[[Mapping[str, Any]], Any]
 
 def __getattr__(name: str) -> Any:
     if name == "STD_AFFINE":
+        import numpy as np
+
         from nvframe.imaging.grids import STD_AFFINE
 
-        return STD_AFFINE
+        return np.array(STD_AFFINE)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -322,7 +324,7 @@ def _words_in(file: Any) -> dict[str, Any]:
         with fsspec.open(str(file), "rb") as opened:
             values: dict[str, Any] = json.load(opened)["data"]["values"]
             return dict(values)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others are read
+    except Exception as error:
         log.warning("no words from %s: %s", file, error)
         return {}
 
@@ -350,8 +352,7 @@ def _fetch_bunch(
         )
     if resample:
         _point_at_resampled(frame)
-    bunch = frame.to_bunch(vectorize_words=vectorize_words)
-    return bunch
+    return frame.to_bunch(vectorize_words=vectorize_words)
 
 
 def _point_at_resampled(frame: Any) -> None:

@@ -34,7 +34,8 @@ class Options:
     retry: Any = None
 
 
-_current: ContextVar[Options] = ContextVar("nvframe_options", default=Options())
+_DEFAULTS = Options()
+_current: ContextVar[Options] = ContextVar("nvframe_options", default=_DEFAULTS)
 
 
 def current_options() -> Options:

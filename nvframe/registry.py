@@ -138,7 +138,9 @@ class Registry:
         self._load_installed()
         return sorted(name for found_kind, name in self._found if found_kind == kind.kind)
 
-    def build(self, kind: type[Plugin], selector: Any, **context: Any) -> tuple[Any, Registered | None, dict[str, Any]]:
+    def build(
+        self, kind: type[Plugin], selector: Any, **context: Any
+    ) -> tuple[Any, Registered | None, dict[str, Any]]:
         """Return (object, where it comes from, the user's parameters) for a selector.
 
         Parameters
@@ -210,14 +212,14 @@ class Registry:
         _trace(f"loading {point.value} of {distribution} {version}")
         try:
             return point.load()
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's import does, only that plugin is lost
+        except Exception as error:
             self._report_broken(point, error)
             return None
 
     def _register(self, point: metadata.EntryPoint, module: Any) -> None:
         try:
             found = list(_descriptors(module))
-        except Exception as error:  # noqa: BLE001 - the same for a stranger's hookimpl
+        except Exception as error:
             self._report_broken(point, error)
             return
         for plugin in found:
@@ -241,7 +243,9 @@ class Registry:
         names = self.names(kind)
         near = difflib.get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(names)}"
-        broken = [f"{row.distribution} ({row.summary})" for row in self._broken.values() if row.state == "broken"]
+        broken = [
+            f"{row.distribution} ({row.summary})" for row in self._broken.values() if row.state == "broken"
+        ]
         tail = f"; left out because they do not load: {', '.join(broken)}" if broken else ""
         return f"no {kind.kind} is called {name!r}: {hint}{tail}"
 

@@ -286,7 +286,9 @@ def protocol_of(url: str) -> str:
 @hookimpl
 def nvframe_storage_backends() -> Iterator[StorageBackendPlugin]:
     """Yield the built-in storage backends."""
-    yield StorageBackendPlugin("local", LocalStorage, "directories of this machine, shared file systems included")
+    yield StorageBackendPlugin(
+        "local", LocalStorage, "directories of this machine, shared file systems included"
+    )
     yield StorageBackendPlugin(
         "s3", FsspecStorage, "Amazon S3 and what speaks its API", requires=("nvframe[s3]",)
     )

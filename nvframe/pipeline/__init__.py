@@ -1,0 +1,1 @@
+"""From a query to stored images: plan, candidates, window, work, run."""

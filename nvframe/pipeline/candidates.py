@@ -164,9 +164,9 @@ class Candidates:
             stored = self._cache.find(image_id) if self._query.mode in ("download_new", "offline") else None
             task = self._stored_task(stored) if stored else None
             if stored is not None and task is not None:
-                collection = self._cache.collection(stored.collection_id)
-                if collection is not None or self._query.mode == "offline":
-                    yield from self._kept(task, collection or {"id": stored.collection_id}, self._local)
+                known = self._cache.collection(stored.collection_id)
+                if known is not None or self._query.mode == "offline":
+                    yield from self._kept(task, known or {"id": stored.collection_id}, self._local)
                     return
             if self._query.mode == "offline":
                 raise SourceError("not stored, and the network is off")
@@ -261,7 +261,11 @@ class Candidates:
     def _is_complete(self, collection: CollectionRecord) -> bool:
         """Tell whether storage holds all of a collection, so that it need not be listed."""
         promised = collection.metadata.get("number_of_images")
-        if self._query.mode not in ("download_new", "offline") or not isinstance(promised, int) or not promised:
+        if (
+            self._query.mode not in ("download_new", "offline")
+            or not isinstance(promised, int)
+            or not promised
+        ):
             return False
         at_hand = sum(self._stored_task(each) is not None for each in self._cache.images(collection.id))
         return at_hand >= promised
@@ -286,7 +290,10 @@ class Candidates:
 
     def unknown_terms(self) -> Iterator[str]:
         """Yield a sentence for each term whose field no examined record had."""
-        for level, terms in (("collection", self._query.collection_terms), ("image", self._query.image_terms)):
+        for level, terms in (
+            ("collection", self._query.collection_terms),
+            ("image", self._query.image_terms),
+        ):
             known = self._examined[level]
             for key in terms.keys() - known if known else ():
                 near = difflib.get_close_matches(str(key), sorted(known), n=3)

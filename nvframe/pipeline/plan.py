@@ -125,18 +125,19 @@ def checked_timeout(timeout: object) -> float:
     return float(timeout)
 
 
-def _checked_limit(max_images: float | None) -> int | None:
+def _checked_limit(max_images: Any) -> int | None:
     if max_images is None:
         return None
-    if not isinstance(max_images, numbers.Real):
+    if not isinstance(max_images, numbers.Real | float):
         raise TypeError(f"max_images must be a number or None, got {max_images!r}")
     if math.isnan(max_images):
         raise ValueError("max_images must be a number or None, got NaN")
-    if max_images < 0 or math.isinf(max_images):
+    limit = float(max_images)
+    if limit < 0 or math.isinf(limit):
         return None
-    if max_images != int(max_images):
+    if not limit.is_integer():
         raise ValueError(f"max_images must be a whole number, got {max_images!r}")
-    return int(max_images)
+    return int(limit)
 
 
 def _checked_terms(name: str, terms: object, default: Metadata) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def _checked_ids(name: str, ids: Any) -> tuple[str, ...]:
 
 
 def _id_text(value: Any) -> str:
-    whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
+    whole = not isinstance(value, bool) and isinstance(value, numbers.Real) and float(value).is_integer()
     return str(int(value)) if whole else str(value)
 
 

@@ -29,6 +29,7 @@ MAX_CONSECUTIVE_FAILURES = 100
 MAX_FAILURES_IN_COLLECTION = 30
 
 Observer = Callable[[FetchEvent], object]
+Turn = Outcome | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,13 @@ class _Run:
         self._described: set[str] = set()
 
     def run(self, executor: Executor | None, max_workers: int) -> RunResult:
-        self._tell(FetchEvent("start", wanted=self._query.max_images))
+        self._tell(self._event("start"))
         with _executor(executor, max_workers, bool(self._plan.steps)) as pool:
 
-            def submit(candidate: Candidate) -> Future[Outcome] | Outcome | Failure:
+            def submit(candidate: Candidate) -> Future[Turn] | Turn:
                 return self._submit(pool, candidate)
 
-            window: Window[Candidate, Outcome | Failure] = Window(
+            window: Window[Candidate, Turn] = Window(
                 submit, _succeeded, self._query.max_images, 2 * max_workers, self._completed
             )
             for turn in window.run(self._candidates):
@@ -132,7 +133,7 @@ class _Run:
             self._take(candidate if isinstance(candidate, Failure) else Outcome(candidate.record, None))
         return self._finished()
 
-    def _submit(self, pool: Executor, candidate: Candidate) -> Future[Any] | Outcome | Failure:
+    def _submit(self, pool: Executor, candidate: Candidate) -> Future[Any] | Turn:
         if isinstance(candidate, Failure):
             return candidate
         asset = candidate.assets.get(self._plan.role)
@@ -152,23 +153,23 @@ class _Run:
         if self._cache.collection(collection_id) != relative:
             self._plan.storage.put(layout.collection_key(collection_id), orjson.dumps(relative))
 
-    def _completed(self, turn: Outcome | Failure) -> None:
+    def _completed(self, turn: Turn) -> None:
         """Count in completion order: this is what progress shows."""
-        if isinstance(turn, Failure):
-            failures, image_id, nbytes = (turn,), turn.image_id, 0
-        else:
-            failures, image_id, nbytes = turn.failures, turn.record.id, turn.nbytes
         self._done += _succeeded(turn)
         self._failed += not _succeeded(turn)
-        self._nbytes += nbytes
-        counts = {"done": self._done, "failed": self._failed, "wanted": self._query.max_images}
-        for failure in failures:
+        for failure in (turn,) if isinstance(turn, Failure) else turn.failures:
             log.info("%s", failure)
-            self._tell(FetchEvent("failure", image_id=image_id, failure=failure, **counts))
-        if _succeeded(turn):
-            self._tell(FetchEvent("image", image_id=image_id, nbytes=nbytes, **counts))
+            self._tell(self._event("failure", image_id=failure.image_id, failure=failure))
+        if isinstance(turn, Outcome):
+            self._nbytes += turn.nbytes
+        if isinstance(turn, Outcome) and turn.asset is not None:
+            log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
+            self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
 
-    def _take(self, turn: Outcome | Failure) -> None:
+    def _event(self, kind: Any, **about: Any) -> FetchEvent:
+        return FetchEvent(kind, self._done, self._failed, self._query.max_images, **about)
+
+    def _take(self, turn: Turn) -> None:
         """Count in order: this is what the result holds, and what the stop rules see."""
         result, plan = self._result, self._plan
         if isinstance(turn, Failure):
@@ -194,7 +195,9 @@ class _Run:
         self._in_collection[collection_id] += 1
         if self._in_collection[collection_id] == MAX_FAILURES_IN_COLLECTION:
             self._candidates.give_up(collection_id)
-            log.warning("collection %s: gave up after %d failed images in a row", collection_id, self._in_a_row)
+            log.warning(
+                "collection %s: gave up after %d failed images in a row", collection_id, self._in_a_row
+            )
         if self._in_a_row == MAX_CONSECUTIVE_FAILURES:
             self._candidates.stop()
             self._stopped_early = f"{self._in_a_row} images failed in a row"
@@ -202,9 +205,10 @@ class _Run:
     def _finished(self) -> RunResult:
         result = self._result
         result.failures.extend(self._cache.failures)
+        found_local = self._candidates.found_local
         result.report = Report(
             images=len(result.outcomes),
-            found_local=self._candidates.found_local,
+            found_local=found_local,
             failures=len(result.failures),
             nbytes=self._nbytes,
             seconds=time.monotonic() - self._started,
@@ -212,7 +216,13 @@ class _Run:
         )
         for sentence in self._candidates.unknown_terms():
             warnings.warn(sentence, UserWarning, stacklevel=5)
-        self._tell(FetchEvent("finish", self._done, self._failed, self._query.max_images))
+        log.info(
+            "%d images, %d of them stored before; %d failures",
+            len(result.outcomes),
+            found_local,
+            len(result.failures),
+        )
+        self._tell(self._event("finish"))
         return result
 
     def _tell(self, event: FetchEvent) -> None:
@@ -223,7 +233,7 @@ class _Run:
                 log.exception("an observer of the fetch failed; the fetch goes on")
 
 
-def _succeeded(turn: Outcome | Failure) -> bool:
+def _succeeded(turn: Turn) -> bool:
     return isinstance(turn, Outcome) and turn.asset is not None
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One processor of a chain.
@@ -234,13 +235,16 @@ class _Job:
         return self._store(self.plan.role, encoded, info, chain, changes)
 
     def _store(
-        self, role: str, data: bytes, info: ImageInfo, chain: tuple[str, ...], changes: Mapping[str, Any] | None = None
+        self,
+        role: str,
+        data: bytes,
+        info: ImageInfo,
+        chain: tuple[str, ...],
+        changes: Mapping[str, Any] | None = None,
     ) -> Asset:
         key = layout.asset_key(self.record.collection_id, self.record.id, role)
         sha256 = hashlib.sha256(data).hexdigest()
-        asset = Asset(
-            key, len(data), info.shape, info.affine, info.dtype, sha256, chain, dict(changes or {})
-        )
+        asset = Asset(key, len(data), info.shape, info.affine, info.dtype, sha256, chain, dict(changes or {}))
         with self.stage("store", "storage"):
             if self.task.previous and not self.changed:
                 # While the files change, no sidecar may claim to describe them.

@@ -63,9 +63,10 @@ def volume(img: Any, record: ImageRecord) -> Any:
 
 
 def resampled(img: Any, record: ImageRecord, affine: Any, shape: Any, interpolation: str) -> Any:
-    """Resample for a processor, which declines surfaces, logs what is cut off, refuses what misses."""
-    if str(record.metadata.get("data_origin")).lower() == "surface":
-        raise Skip("a surface map has no volume worth resampling")
+    """Resample for a processor, which logs what is cut off and refuses what misses.
+
+    The volume beside a surface map is resampled too, as in nilearn: whether it is of use is for the reader to say.
+    """
     if interpolation == "auto":
         interpolation = "nearest" if _holds_labels(img, record) else "continuous"
     result = resample(img, affine, shape, interpolation)

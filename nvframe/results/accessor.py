@@ -38,14 +38,17 @@ def to_nifti(array: xr.DataArray) -> Any:
     import numpy as np
 
     if set(array.dims) != {"x", "y", "z"}:
-        raise ValueError(f"expected one map on (x, y, z), got dimensions {array.dims}; select one with .isel(image=0)")
+        raise ValueError(
+            f"expected one map on (x, y, z), got dimensions {array.dims}; select one with .isel(image=0)"
+        )
     steps = {name: _step(array[name].values, name) for name in ("x", "y", "z")}
     # An axis of one voxel has no step of its own.
     usual = next((step for step in steps.values() if step is not None), 1.0)
     affine = np.diag([*(usual if step is None else step for step in steps.values()), 1.0])
     affine[:3, 3] = [float(array[name].values[0]) for name in ("x", "y", "z")]
     data = np.ascontiguousarray(array.transpose("x", "y", "z").values, dtype=np.float32)
-    return nib.Nifti1Image(data, affine)
+    make: Any = nib.Nifti1Image
+    return make(data, affine)
 
 
 def _step(values: Any, name: str) -> float | None:

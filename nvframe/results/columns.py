@@ -100,5 +100,7 @@ def _kind(value: Any) -> str:
 def _dates(values: Sequence[Any]) -> Any:
     import pandas as pd
 
-    parsed = pd.to_datetime(pd.Series(list(values), dtype=object), utc=True, format="ISO8601", errors="coerce")
+    parsed = pd.to_datetime(
+        pd.Series(list(values), dtype=object), utc=True, format="ISO8601", errors="coerce"
+    )
     return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")

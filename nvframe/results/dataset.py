@@ -106,7 +106,9 @@ def build_dataset(
     stack = ImageStack(
         rows.storage, tuple(rows.assets[i] for i in kept), tuple(places), lattice, np.dtype(dtype)
     )
-    data = xr.Variable(("image", "x", "y", "z"), indexing.LazilyIndexedArray(stack), {"long_name": "statistic"})
+    data = xr.Variable(
+        ("image", "x", "y", "z"), indexing.LazilyIndexedArray(stack), {"long_name": "statistic"}
+    )
     coords = {**_space(lattice), **_image_coords(rows, kept, places)}
     return xr.Dataset({"stat_map": data}, coords, _attrs([rows.images_meta[i] for i in kept])), kept
 
@@ -210,7 +212,8 @@ def _axcodes(asset: Asset) -> str:
     import nibabel.orientations
     import numpy as np
 
-    return "".join(nibabel.orientations.aff2axcodes(np.array(asset.affine)))
+    aff2axcodes: Any = nibabel.orientations.aff2axcodes
+    return "".join(aff2axcodes(np.array(asset.affine)))
 
 
 def _attrs(metas: Sequence[Metadata]) -> dict[str, Any]:
@@ -221,5 +224,3 @@ def _attrs(metas: Sequence[Metadata]) -> dict[str, Any]:
         if len(found) == 1 and None not in found:
             attrs[attribute] = found.pop()
     return attrs
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
 
@@ -14,12 +14,22 @@ from nvframe.results.dataset import Rows, build_dataset
 from nvframe.storage import FsspecStorage, LocalStorage, protocol_of
 from nvframe.types import ORIGINAL, Asset, Failure
 
+if TYPE_CHECKING:
+    from nvframe.contracts import Storage
+
 
 class NvframeBackendEntrypoint(BackendEntrypoint):
     """Opens a dataset's directory, such as ``<data_dir>/neurovault``."""
 
     description = "Open a directory of brain images that nvframe or nilearn stored"
-    open_dataset_parameters = ("filename_or_obj", "drop_variables", "role", "join", "on_mismatch", "storage_options")
+    open_dataset_parameters = (
+        "filename_or_obj",
+        "drop_variables",
+        "role",
+        "join",
+        "on_mismatch",
+        "storage_options",
+    )
 
     def open_dataset(
         self,
@@ -60,7 +70,7 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         """
         url = str(filename_or_obj)
         local = protocol_of(url) == "local"
-        storage = LocalStorage(url) if local else FsspecStorage(url, **(storage_options or {}))
+        storage: Storage = LocalStorage(url) if local else FsspecStorage(url, **(storage_options or {}))
         cache = Cache(storage)
         stored = [image for cid in cache.collection_ids() for image in cache.images(cid)]
         if not stored:
@@ -77,7 +87,9 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         )
         failures: list[Failure] = []
         built, _ = build_dataset(rows, failures, join, on_mismatch, "float32")
-        return built.drop_vars([drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ()))
+        return built.drop_vars(
+            [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+        )
 
 
 def _roles(cache: Cache, image: StoredImage) -> dict[str, Asset]:

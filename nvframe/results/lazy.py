@@ -46,7 +46,7 @@ class ImageStack(BackendArray):
     dtype: np.dtype[Any]
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:  # type: ignore[override]
+    def shape(self) -> tuple[int, int, int, int]:
         """(image, x, y, z)."""
         return (len(self.assets), *self.lattice.shape)
 

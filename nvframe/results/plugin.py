@@ -11,7 +11,9 @@ from nvframe.plugins import ResultFormatPlugin
 @hookimpl
 def nvframe_result_formats() -> Iterator[ResultFormatPlugin]:
     """Yield the built-in result formats."""
-    yield ResultFormatPlugin("bunch", "nvframe.results.bunch:BunchFormat", "nilearn's Bunch of paths and metadata")
+    yield ResultFormatPlugin(
+        "bunch", "nvframe.results.bunch:BunchFormat", "nilearn's Bunch of paths and metadata"
+    )
     yield ResultFormatPlugin("pandas", "nvframe.results.table:TableFormat", "a DataFrame, a row per image")
     yield ResultFormatPlugin(
         "xarray", "nvframe.results.dataset:DatasetFormat", "a lazy Dataset on (image, x, y, z)"

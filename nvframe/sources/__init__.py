@@ -1,0 +1,1 @@
+"""Built-in metadata sources."""

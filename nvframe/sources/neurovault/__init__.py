@@ -1,0 +1,1 @@
+"""NeuroVault: source, default terms, and Neurosynth's words."""

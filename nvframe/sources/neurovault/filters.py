@@ -24,6 +24,7 @@ class BasicCollections:
         self.terms: Metadata = basic_collection_terms()
 
     def __call__(self, metadata: Metadata) -> bool:
+        """Tell whether what `metadata` describes is kept."""
         return matches(self.terms, metadata)
 
 
@@ -42,4 +43,5 @@ class BasicImages:
         self.terms: Metadata = basic_image_terms()
 
     def __call__(self, metadata: Metadata) -> bool:
+        """Tell whether what `metadata` describes is kept."""
         return matches(self.terms, metadata)

@@ -89,7 +89,10 @@ class NeurosynthWords:
             else:
                 matrix[i] = np.nan
         attrs = {"long_name": "weight of a word in Neurosynth", "source": URL}
-        return {"word_frequencies": (("image", "word"), matrix, attrs), "word": (("word",), np.array(words), {})}
+        return {
+            "word_frequencies": (("image", "word"), matrix, attrs),
+            "word": (("word",), np.array(words), {}),
+        }
 
 
 def weights(annotation: object) -> dict[str, float]:

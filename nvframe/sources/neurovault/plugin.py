@@ -14,7 +14,10 @@ _HERE = "nvframe.sources.neurovault"
 def nvframe_metadata_sources() -> Iterator[MetadataSourcePlugin]:
     """Yield the NeuroVault source."""
     yield MetadataSourcePlugin(
-        "neurovault", f"{_HERE}.source:NeuroVault", "statistical maps on neurovault.org", url="https://neurovault.org"
+        "neurovault",
+        f"{_HERE}.source:NeuroVault",
+        "statistical maps on neurovault.org",
+        url="https://neurovault.org",
     )
 
 
@@ -25,7 +28,9 @@ def nvframe_filters() -> Iterator[FilterPlugin]:
         "neurovault-basic-collections", f"{_HERE}.filters:BasicCollections", "collections that hold images"
     )
     yield FilterPlugin(
-        "neurovault-basic-images", f"{_HERE}.filters:BasicImages", "unthresholded statistical maps in MNI space"
+        "neurovault-basic-images",
+        f"{_HERE}.filters:BasicImages",
+        "unthresholded statistical maps in MNI space",
     )
 
 

@@ -169,7 +169,14 @@ class NeuroVault:
     def _failure(self, error: Exception, collection_id: str | None) -> Failure:
         retryable = isinstance(error, DownloadError) and error.retryable
         return Failure(
-            "list", NAME, None, collection_id, self.client.base_url, type(error).__name__, str(error), retryable
+            "list",
+            NAME,
+            None,
+            collection_id,
+            self.client.base_url,
+            type(error).__name__,
+            str(error),
+            retryable,
         )
 
 
