@@ -119,7 +119,7 @@ def dataset_name(source: str, params: Mapping[str, Any] | None = None) -> str:
     >>> dataset_name("neurovault")
     'neurovault'
     >>> dataset_name("bids", {"root": "/data/ds1"})
-    'bids-dd4b4a55'
+    'bids-476cecc1'
     """
     return f"{source}-{digest(sorted(params.items()))}" if params else source
 

@@ -228,9 +228,9 @@ def fetch_neurovault_ids(
     >>> from nvframe import fetch_neurovault_ids
     >>> with nvframe.testing.NeuroVaultServer.synthetic() as server:
     ...     getfixture("monkeypatch").setenv("NVFRAME_NEUROVAULT_URL", server.url)
-    ...     maps = fetch_neurovault_ids(image_ids=[2, 1], data_dir=getfixture("tmp_path"), verbose=0)
+    ...     maps = fetch_neurovault_ids(image_ids=[1002, 1001], data_dir=getfixture("tmp_path"), verbose=0)
     >>> [meta["id"] for meta in maps.images_meta]
-    [2, 1]
+    [1002, 1001]
     """
     return _fetch_bunch(
         fetch_neurosynth_words=fetch_neurosynth_words,

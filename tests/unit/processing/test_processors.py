@@ -143,10 +143,16 @@ def test_scaled_integers_are_no_labels():
     np.testing.assert_array_equal(values(result), values(resample(img, STD_AFFINE)))
 
 
-@pytest.mark.parametrize("processor", [Resample(), Resample3mm(), Smooth(2), Mask(MASK)])
+@pytest.mark.parametrize("processor", [Smooth(2), Mask(MASK)])
 def test_surfaces_are_skipped(processor):
     with pytest.raises(Skip, match="surface"):
         processor(image(), record(data_origin="surface"))
+
+
+def test_the_volume_beside_a_surface_is_resampled_as_in_nilearn():
+    img = image()
+    result = Resample3mm()(img, record(data_origin="surface"))
+    np.testing.assert_array_equal(values(result), values(resample(img, STD_AFFINE)))
 
 
 @pytest.mark.parametrize("processor", [Smooth(2), Mask(MASK)])
