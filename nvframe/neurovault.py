@@ -368,7 +368,9 @@ def _merged(terms: Any, more: Mapping[str, Any]) -> Any:
 
 def _warn_of_default_terms(level: str, given: Any, terms: Any, defaults: Mapping[str, Any]) -> None:
     """Say that a filter function does not switch the default terms off."""
-    if given is filters.keep_all or not (terms is None or _same_terms(terms, defaults)):
+    if given is filters.keep_all or not callable(given):
+        return
+    if terms is not None and not _same_terms(terms, defaults):
         return
     warnings.warn(
         f"`{level}_filter` is given, and the default `{level}_terms` still apply besides; "

@@ -186,7 +186,7 @@ def _checked_ids(name: str, ids: Any) -> tuple[str, ...]:
     """Return ids as text in the order given, each once; a set has none, so its ids are sorted."""
     if ids is None:
         return ()
-    if isinstance(ids, str | numbers.Number):
+    if isinstance(ids, str | numbers.Real):
         ids = [ids]
     if isinstance(ids, Mapping) or not isinstance(ids, Iterable):
         raise TypeError(f"{name} must be a list of ids, got {type(ids).__name__}")

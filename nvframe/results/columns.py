@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 if TYPE_CHECKING:
     from nvframe.types import Metadata
@@ -67,7 +66,7 @@ def column(values: Sequence[Any]) -> Column | None:
         return _dates(values), {"time_zone": "UTC"}
     if kinds <= {"str", "date"}:
         return np.array(["" if v is None else v for v in values]), {}
-    return np.array([orjson.dumps(v, default=str).decode() for v in values]), {"encoding": "JSON"}
+    return np.array([json.dumps(v, default=str, ensure_ascii=False) for v in values]), {"encoding": "JSON"}
 
 
 def flags(values: Sequence[Any]) -> Column:

@@ -126,14 +126,21 @@ def _openable(rows: Rows, failures: list[Failure]) -> dict[int, Canonical]:
 
 
 def _check_volume(asset: Asset, meta: Metadata) -> None:
-    import numpy as np
-
     if meta.get("data_origin") == "surface":
         raise IntegrityError("a surface map has no volume worth opening")
     if len(asset.shape) < 3 or any(n != 1 for n in asset.shape[3:]):
         raise IntegrityError(f"shape {asset.shape} is not one volume; select a volume with a processor")
-    if np.dtype(asset.dtype).kind not in "iufb":
-        raise IntegrityError(f"data type {asset.dtype} is not a real number")
+    if not _is_real(asset.dtype):
+        raise IntegrityError(f"data type {asset.dtype} is no real number")
+
+
+def _is_real(dtype: str) -> bool:
+    import numpy as np
+
+    try:
+        return np.dtype(dtype).kind in "iufb"
+    except TypeError:  # NIfTI's rgb24 has no numpy name
+        return False
 
 
 def _on_one_lattice(

@@ -23,6 +23,8 @@ class NeurosynthWords:
         Of the server; else ``NVFRAME_NEUROSYNTH_URL``, else https://neurosynth.org.
     timeout : float, default=10.0
         Seconds to connect and between two reads.
+    retry : Retry, optional
+        The service is often down, and a map is worth having without its words: one retry by default.
 
     Notes
     -----
@@ -43,10 +45,9 @@ class NeurosynthWords:
     sidecar_name = "neurosynth_words_for_image_{id}.json"
     metadata_key = "ns_words"
 
-    def __init__(self, url: str | None = None, timeout: float = 10.0) -> None:
+    def __init__(self, url: str | None = None, timeout: float = 10.0, retry: Retry | None = None) -> None:
         base = url or os.environ.get(URL_VARIABLE) or URL
-        # The service is often down, and a map is worth having without its words: one retry.
-        self.client = HttpClient(base, timeout, Retry(tries=2))
+        self.client = HttpClient(base, timeout, retry or Retry(tries=2))
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,0 +1,92 @@
+import pickle
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import nvframe
+from nvframe.errors import NvframeError
+
+
+@pytest.fixture
+def frame(nvframe_server, tmp_path):
+    return nvframe.fetch(data_dir=tmp_path, annotators=["neurosynth-words"])
+
+
+def test_rows_stay_aligned(frame):
+    ids = [meta["id"] for meta in frame.images_meta]
+    for rows, expected in (
+        (slice(1, 3), ids[1:3]),
+        (2, [ids[2]]),
+        (-1, [ids[-1]]),
+        ([3, 0], [ids[3], ids[0]]),
+        ([meta["map_type"] == "T map" for meta in frame.images_meta], None),
+        ([], []),
+    ):
+        part = frame[rows]
+        found = [meta["id"] for meta in part.images_meta]
+        assert found == expected or expected is None
+        assert [Path(path).name for path in part.images] == [f"image_{i}.nii.gz" for i in found]
+        assert [c["id"] for c in part.collections_meta] == [m["collection_id"] for m in part.images_meta]
+        assert len(part.annotations["neurosynth-words"]) == len(part)
+
+
+def test_a_mask_of_another_length_is_refused(frame):
+    with pytest.raises(IndexError, match="the mask has 2 rows"):
+        frame[[True, False]]
+
+
+def test_search_downloads_nothing_and_fetch_goes_on_without_listing(nvframe_server, tmp_path):
+    found = nvframe.search(image_terms={"map_type": "T map"}, data_dir=tmp_path)
+    assert len(found) > 0
+    assert found.images == []
+    assert not any("/media/" in request.path for request in nvframe_server.requests)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(NvframeError, match="call its fetch"):
+        found.load(0)
+    nvframe_server.clear()
+    frame = found[:2].fetch(data_dir=tmp_path)
+    assert [m["id"] for m in frame.images_meta] == [m["id"] for m in found.images_meta][:2]
+    assert all("/media/" in request.path for request in nvframe_server.requests)
+
+
+def test_loaded_images_and_local_paths(frame):
+    img = frame.load(0)
+    np.testing.assert_array_equal(img.dataobj, nib.load(frame.local_paths()[0]).dataobj)
+
+
+def test_remote_storage_gives_urls_and_verified_local_copies(nvframe_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    frame = nvframe.fetch(max_images=2, data_dir="memory://frame-test")
+    assert frame.images[0].startswith("memory://frame-test/neurovault/collection_")
+    for path, i in zip(frame.local_paths(), range(2), strict=True):
+        np.testing.assert_array_equal(nib.load(path).dataobj, frame.load(i).dataobj)
+    assert frame.to_xarray().stat_map.shape[0] == 2
+
+
+def test_grids_counts(frame):
+    assert sum(frame.grids().values()) == len(frame)
+
+
+def test_table_has_a_row_per_image(frame):
+    table = frame.to_pandas()
+    assert table.index.tolist() == [meta["id"] for meta in frame.images_meta]
+    assert table["path"].tolist() == frame.images
+    assert set(table["collection_name"]) <= {c["name"] for c in frame.collections_meta}
+
+
+def test_bunch_holds_plain_values_only(frame):
+    bunch = pickle.loads(pickle.dumps(frame.to_bunch()))
+    assert bunch.word_frequencies.shape == (len(frame), len(bunch.vocabulary))
+    assert not any(isinstance(value, Path) for meta in bunch.images_meta for value in meta.values())
+    assert b"nvframe" not in pickle.dumps({k: v for k, v in bunch.items() if k == "failures"})
+
+
+def test_frames_pickle(frame):
+    again = pickle.loads(pickle.dumps(frame))
+    assert again.images == frame.images
+
+
+def test_repr_says_what_it_holds(frame):
+    assert repr(frame) == f"<nvframe.Frame: {len(frame)} images of neurovault, 0 failures>"
