@@ -1,0 +1,237 @@
+"""What the commands share: options, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from nvframe.types import Metadata
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Condition = tuple[str, Any]
+
+MODES = ("download_new", "update", "overwrite", "offline")
+DEFAULT_MAX_IMAGES = 100
+ALL = -1
+
+_CONDITION = re.compile(r"(?P<field>[^=!<>~]+)(?P<operator>!=|>=|<=|=~|=|>|<|~)(?P<value>.*)", re.DOTALL)
+_OPERATORS = {
+    "!=": "NotEqual",
+    ">=": "GreaterOrEqual",
+    "<=": "LessOrEqual",
+    ">": "GreaterThan",
+    "<": "LessThan",
+    "~": "Contains",
+    "=~": "Pattern",
+}
+
+
+def scalar(text: str) -> Any:
+    """Return the JSON scalar that `text` spells, else the text itself.
+
+    Examples
+    --------
+    >>> scalar("true"), scalar("12"), scalar("T map"), scalar('"12"'), scalar("[1]")
+    (True, 12, 'T map', '12', '[1]')
+    """
+    value = _json(text)
+    return text if isinstance(value, list | dict) else value
+
+
+def _json(text: str) -> Any:
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except ValueError:
+        return text
+
+
+class ConditionType(click.ParamType[Condition]):
+    """``FIELD=VALUE`` and its relatives, as a field and what its value must equal."""
+
+    name = "FIELD=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Condition:
+        """Return (field, value or value operator)."""
+        if isinstance(value, tuple):
+            return value
+        found = _CONDITION.fullmatch(value)
+        if found is None:
+            self.fail(f"{value!r} is no condition: write FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE or FIELD~TEXT", param)
+        field, sign, text = found["field"].strip(), found["operator"], found["value"]
+        if sign == "=":
+            return field, scalar(text)
+        from nvframe import filters
+
+        if sign in ("~", "=~"):
+            self._check_pattern(sign, text, param)
+            return field, getattr(filters, _OPERATORS[sign])(text)
+        return field, getattr(filters, _OPERATORS[sign])(scalar(text))
+
+    def _check_pattern(self, sign: str, text: str, param: click.Parameter | None) -> None:
+        if sign == "=~":
+            try:
+                re.compile(text)
+            except re.error as error:
+                self.fail(f"{text!r} is no regular expression: {error}", param)
+
+
+class SelectorType(click.ParamType[Any]):
+    """``NAME`` or ``NAME:key=value,…``, as a plugin selector."""
+
+    name = "NAME[:key=value,...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a name, or (name, parameters)."""
+        if not isinstance(value, str) or ":" not in value:
+            return value
+        name, _, text = value.partition(":")
+        params = {}
+        # a comma parts parameters only where another one begins: target=[3,3,3],interpolation=nearest
+        for part in re.split(r",(?=\w+=)", text):
+            key, sign, raw = part.partition("=")
+            if not (sign and key.isidentifier()):
+                self.fail(f"{value!r} selects no plugin: write NAME or NAME:key=value,key=value", param)
+            params[key] = _json(raw)
+        return name, params
+
+
+class LimitType(click.ParamType[int]):
+    """A number of images, or ``all``."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, or `ALL`."""
+        if value == "all":
+            return ALL
+        try:
+            limit = int(value)
+        except ValueError:
+            limit = -1
+        return limit if limit >= 0 else self.fail(f"{value!r} is neither a number of images nor 'all'", param)
+
+
+class PairType(click.ParamType[tuple[str, Any]]):
+    """``KEY=VALUE``."""
+
+    name = "KEY=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """Return the key and its value, a JSON value if it parses."""
+        if isinstance(value, tuple):
+            return value
+        key, sign, text = value.partition("=")
+        return (key, _json(text)) if sign and key else self.fail(f"{value!r} is not KEY=VALUE", param)
+
+
+def _be_verbose(context: click.Context, _: click.Parameter, level: int) -> None:
+    from nvframe.console import log_to_console
+
+    context.with_resource(log_to_console(level))
+
+
+verbosity = click.option(
+    "-v", "--verbose", count=True, expose_value=False, callback=_be_verbose, help="Log more; up to -vvv."
+)
+
+_SELECTION = (
+    click.argument("source", default="neurovault", type=SelectorType()),
+    click.option("--where", multiple=True, type=ConditionType(), help="Condition on images; repeat to add."),
+    click.option("--collection-where", multiple=True, type=ConditionType(), help="Condition on collections."),
+    click.option("--collection-id", "collection_ids", multiple=True, metavar="ID", help="Images of this collection."),
+    click.option("--image-id", "image_ids", multiple=True, metavar="ID", help="This image."),
+    click.option(
+        "--max-images",
+        type=LimitType(),
+        help=f"How many at most.  [default: {DEFAULT_MAX_IMAGES}, or all that ids name]",
+    ),
+    click.option(
+        "--default-terms/--no-default-terms",
+        default=True,
+        help="Leave out what is thresholded, not in MNI space, a ROI or an atlas.  [default: yes, unless ids are given]",
+    ),
+    click.option("--data-dir", metavar="PATH|URL", help="Where datasets are stored.  [default: NVFRAME_DATA, ...]"),
+    click.option("--storage-option", multiple=True, type=PairType(), help="For a remote data directory; repeat."),
+    click.option("--timeout", default=10.0, show_default=True, help="Seconds to connect, and between two reads."),
+    verbosity,
+)
+
+
+def selection(command: Command) -> Command:
+    """Add the options that say which images are meant."""
+    for option in reversed(_SELECTION):
+        command = option(command)
+    return command
+
+
+def query_of(
+    *,
+    source: Any,
+    where: Sequence[Condition],
+    collection_where: Sequence[Condition],
+    collection_ids: Sequence[str],
+    image_ids: Sequence[str],
+    max_images: int | None,
+    default_terms: bool,
+    data_dir: str | None,
+    storage_option: Sequence[tuple[str, Any]],
+    timeout: float,
+) -> dict[str, Any]:
+    """Return what `selection` gathered, as arguments of `nvframe.search` and `nvframe.fetch`.
+
+    A condition on a field takes the place of the default one on it; several on one field must all hold.
+    """
+    by_ids = bool(collection_ids or image_ids)
+    on_collections, on_images = (None, None) if default_terms or by_ids else ({}, {})
+    if default_terms and not by_ids and (where or collection_where):
+        on_collections, on_images = _default_terms(source)
+    if max_images is None:
+        max_images = ALL if by_ids else DEFAULT_MAX_IMAGES
+    image_terms, image_filter = _terms(on_images, where)
+    collection_terms, collection_filter = _terms(on_collections, collection_where)
+    return {
+        "source": source,
+        "image_terms": image_terms,
+        "collection_terms": collection_terms,
+        "image_filter": image_filter,
+        "collection_filter": collection_filter,
+        "image_ids": list(image_ids) or None,
+        "collection_ids": list(collection_ids) or None,
+        "max_images": max_images,
+        "data_dir": data_dir,
+        "storage_options": dict(storage_option) or None,
+        "timeout": timeout,
+    }
+
+
+def _default_terms(source: Any) -> tuple[Any, Any]:
+    from nvframe.plugins import MetadataSourcePlugin
+    from nvframe.registry import default_registry
+
+    built, _, _ = default_registry().build(MetadataSourcePlugin, source)
+    on_collections, on_images = built.default_terms()
+    return dict(on_collections), dict(on_images)
+
+
+def _terms(defaults: dict[str, Any] | None, conditions: Sequence[Condition]) -> tuple[Any, Any]:
+    """Return terms, and a filter for what a dict of terms cannot say: two conditions on one field."""
+    if not conditions:
+        return defaults, None
+    first = dict(reversed(conditions))
+    more = [(field, wanted) for field, wanted in conditions if first[field] is not wanted]
+    return {**(defaults or {}), **first}, partial(_meets, more) if more else None
+
+
+def _meets(conditions: Sequence[Condition], metadata: Metadata) -> bool:
+    from nvframe.filters import matches
+
+    return all(matches({field: wanted}, metadata) for field, wanted in conditions)

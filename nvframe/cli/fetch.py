@@ -1,0 +1,107 @@
+"""``nvframe fetch``: bring images into storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nvframe.cli import output
+from nvframe.cli.common import MODES, SelectorType, query_of, selection
+from nvframe.cli.trouble import say
+
+if TYPE_CHECKING:
+    from nvframe.frame import Frame
+
+EPILOG = """\b
+Conditions are those of `nvframe search`.
+
+\b
+Examples:
+  nvframe fetch --max-images 20 --data-dir maps
+  nvframe fetch --where "map_type=T map" --resample --words --to-csv maps.csv
+  nvframe fetch --collection-id 658 --processor resample:target=MNI152NLin6Asym-2mm --processor smooth:fwhm=6
+  nvframe fetch --image-id 10426 --json
+  nvframe fetch --data-dir s3://bucket/prefix --storage-option profile=lab
+
+\b
+Run the same command again to complete a fetch that was cut short: what is stored is not fetched again.
+"""
+
+
+@click.command(epilog=EPILOG)
+@selection
+@click.option("--processor", "processors", multiple=True, type=SelectorType(), help="Apply, in the order given.")
+@click.option("--resample", is_flag=True, help="Bring all onto one 3 mm grid first: --processor resample-3mm.")
+@click.option("--annotator", "annotators", multiple=True, type=SelectorType(), help="Ask for knowledge on each image.")
+@click.option("--words", is_flag=True, help="Ask Neurosynth for words: --annotator neurosynth-words.")
+@click.option(
+    "--mode",
+    type=click.Choice(MODES, case_sensitive=False),
+    default="download_new",
+    show_default=True,
+    help="update fetches again what changed, overwrite all; offline uses what is stored.",
+)
+@click.option("--workers", type=click.IntRange(1), default=8, show_default=True, help="Images at a time.")
+@click.option("--to-csv", type=click.Path(dir_okay=False, path_type=Path), help="Write a table of the images.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: report, images, failures.")
+def fetch(
+    processors: Sequence[Any],
+    resample: bool,
+    annotators: Sequence[Any],
+    words: bool,
+    mode: str,
+    workers: int,
+    to_csv: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Fetch the images of SOURCE that meet all conditions, and store them."""
+    import nvframe
+
+    frame = nvframe.fetch(
+        **query_of(**options),
+        processors=["resample-3mm", *processors] if resample else list(processors),
+        annotators=["neurosynth-words", *annotators] if words else list(annotators),
+        mode=mode,
+        max_workers=workers,
+        on_error="ignore",
+        progress=True,
+    )
+    if to_csv is not None:
+        frame.to_pandas().to_csv(to_csv)
+    if as_json:
+        output.print_json(_document(frame))
+    else:
+        _summarise(frame, to_csv)
+    return output.exit_code(frame)
+
+
+def _document(frame: Frame) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    images = [{**meta, "path": path} for meta, path in zip(frame.images_meta, frame.images, strict=True)]
+    failures = output.failures_json(frame.failures)
+    return {"report": asdict(frame.report), "stored_in": frame.storage.url, "images": images, "failures": failures}
+
+
+def _summarise(frame: Frame, to_csv: Path | None) -> None:
+    report = frame.report
+    if not len(frame) and not frame.failures:
+        say("no image meets these conditions (fewer conditions, or --no-default-terms, find more)")
+        return
+    megabytes = f"{report.nbytes / 1e6:.1f} MB over the network" if report.nbytes else "nothing downloaded"
+    lost = f", {report.failures} lost" if report.failures else ""
+    stored = f"{report.found_local} were stored already" if report.found_local else "none was stored before"
+    click.echo(f"{report.images} images{lost}: {stored}, {megabytes}, {report.seconds:.1f} s")
+    if report.stopped_early:
+        say(f"warning: stopped early: {report.stopped_early}")
+    click.echo(f"files: {frame.storage.url}")
+    for name, values in frame.annotations.items():
+        click.echo(f"{name}: {sum(value is not None for value in values)} of {len(values)} images")
+    if to_csv is not None:
+        click.echo(f"table: {to_csv}")
+    if len(frame):
+        click.echo(f'open:  xarray.open_dataset("{frame.storage.url}", engine="nvframe")')
