@@ -511,7 +511,7 @@ timeout, on_error, progress
         NvframeError
             If the frame comes from a search.
         IntegrityError
-            If the stored bytes are not those that were stored.
+            If the stored bytes are damaged.
         """
         from nvframe.imaging import nifti
 
