@@ -54,83 +54,62 @@ def _json(text: str) -> Any:
         return text
 
 
-class ConditionType(click.ParamType[Condition]):
-    """``FIELD=VALUE`` and its relatives, as a field and what its value must equal."""
+def condition(text: str) -> Condition:
+    """Return the field and the value or value operator that ``FIELD=VALUE`` and its relatives stand for.
 
-    name = "FIELD=VALUE"
+    Examples
+    --------
+    >>> condition("map_type=T map"), condition("number_of_subjects>=20")
+    (('map_type', 'T map'), ('number_of_subjects', GreaterOrEqual(20)))
+    """
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(
+            f"{text!r} is no condition: write FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE or FIELD~TEXT"
+        )
+    field, sign, value = found["field"].strip(), found["operator"], found["value"]
+    if sign == "=":
+        return field, scalar(value)
+    from nvframe import filters
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Condition:
-        """Return (field, value or value operator)."""
-        if isinstance(value, tuple):
-            return value
-        found = _CONDITION.fullmatch(value)
-        if found is None:
-            self.fail(f"{value!r} is no condition: write FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE or FIELD~TEXT", param)
-        field, sign, text = found["field"].strip(), found["operator"], found["value"]
-        if sign == "=":
-            return field, scalar(text)
-        from nvframe import filters
-
-        if sign in ("~", "=~"):
-            self._check_pattern(sign, text, param)
-            return field, getattr(filters, _OPERATORS[sign])(text)
-        return field, getattr(filters, _OPERATORS[sign])(scalar(text))
-
-    def _check_pattern(self, sign: str, text: str, param: click.Parameter | None) -> None:
-        if sign == "=~":
-            try:
-                re.compile(text)
-            except re.error as error:
-                self.fail(f"{text!r} is no regular expression: {error}", param)
-
-
-class SelectorType(click.ParamType[Any]):
-    """``NAME`` or ``NAME:key=value,…``, as a plugin selector."""
-
-    name = "NAME[:key=value,...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return a name, or (name, parameters)."""
-        if not isinstance(value, str) or ":" not in value:
-            return value
-        name, _, text = value.partition(":")
-        params = {}
-        # a comma parts parameters only where another one begins: target=[3,3,3],interpolation=nearest
-        for part in re.split(r",(?=\w+=)", text):
-            key, sign, raw = part.partition("=")
-            if not (sign and key.isidentifier()):
-                self.fail(f"{value!r} selects no plugin: write NAME or NAME:key=value,key=value", param)
-            params[key] = _json(raw)
-        return name, params
-
-
-class LimitType(click.ParamType[int]):
-    """A number of images, or ``all``."""
-
-    name = "N|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number, or `ALL`."""
-        if value == "all":
-            return ALL
+    if sign == "=~":
         try:
-            limit = int(value)
-        except ValueError:
-            limit = -1
-        return limit if limit >= 0 else self.fail(f"{value!r} is neither a number of images nor 'all'", param)
+            re.compile(value)
+        except re.error as error:
+            raise click.BadParameter(f"{value!r} is no regular expression: {error}") from error
+    return field, getattr(filters, _OPERATORS[sign])(value if "~" in sign else scalar(value))
 
 
-class PairType(click.ParamType[tuple[str, Any]]):
-    """``KEY=VALUE``."""
+def selector(text: str) -> Any:
+    """Return the plugin selector that ``NAME`` or ``NAME:key=value,key=value`` stands for.
 
-    name = "KEY=VALUE"
+    Examples
+    --------
+    >>> selector("smooth:fwhm=6"), selector("resample:target=[3,3,3],interpolation=nearest")
+    (('smooth', {'fwhm': 6}), ('resample', {'target': [3, 3, 3], 'interpolation': 'nearest'}))
+    """
+    name, colon, given = text.partition(":")
+    if not colon:
+        return name
+    # a comma parts parameters only where another one begins
+    return name, dict(pair(part) for part in re.split(r",(?=\w+=)", given))
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        """Return the key and its value, a JSON value if it parses."""
-        if isinstance(value, tuple):
-            return value
-        key, sign, text = value.partition("=")
-        return (key, _json(text)) if sign and key else self.fail(f"{value!r} is not KEY=VALUE", param)
+
+def pair(text: str) -> tuple[str, Any]:
+    """Return the key and the value of ``KEY=VALUE``, a JSON value if it parses."""
+    key, sign, value = text.partition("=")
+    if not (sign and key):
+        raise click.BadParameter(f"{text!r} is not key=value")
+    return key, _json(value)
+
+
+def limit(text: str) -> int:
+    """Return a number of images, or `ALL`."""
+    if text == "all":
+        return ALL
+    if not text.isdecimal():
+        raise click.BadParameter(f"{text!r} is neither a number of images nor 'all'")
+    return int(text)
 
 
 def _be_verbose(context: click.Context, _: click.Parameter, level: int) -> None:
@@ -143,25 +122,52 @@ verbosity = click.option(
     "-v", "--verbose", count=True, expose_value=False, callback=_be_verbose, help="Log more; up to -vvv."
 )
 
+_conditions = partial(click.option, multiple=True, type=condition, metavar="FIELD=VALUE")
+
 _SELECTION = (
-    click.argument("source", default="neurovault", type=SelectorType()),
-    click.option("--where", multiple=True, type=ConditionType(), help="Condition on images; repeat to add."),
-    click.option("--collection-where", multiple=True, type=ConditionType(), help="Condition on collections."),
-    click.option("--collection-id", "collection_ids", multiple=True, metavar="ID", help="Images of this collection."),
+    click.argument("source", default="neurovault", type=selector, metavar="[SOURCE]"),
+    click.option(
+        "--where",
+        multiple=True,
+        type=condition,
+        metavar="FIELD=VALUE",
+        help="Condition on images; repeat to add.",
+    ),
+    click.option(
+        "--collection-where",
+        multiple=True,
+        type=condition,
+        metavar="FIELD=VALUE",
+        help="Condition on collections.",
+    ),
+    click.option(
+        "--collection-id", "collection_ids", multiple=True, metavar="ID", help="Images of this collection."
+    ),
     click.option("--image-id", "image_ids", multiple=True, metavar="ID", help="This image."),
     click.option(
         "--max-images",
-        type=LimitType(),
+        type=limit,
+        metavar="N|all",
         help=f"How many at most.  [default: {DEFAULT_MAX_IMAGES}, or all that ids name]",
     ),
     click.option(
         "--default-terms/--no-default-terms",
         default=True,
-        help="Leave out what is thresholded, not in MNI space, a ROI or an atlas.  [default: yes, unless ids are given]",
+        help="Leave out thresholded, non-MNI, ROI and atlas images.  [default: yes, unless ids are given]",
     ),
-    click.option("--data-dir", metavar="PATH|URL", help="Where datasets are stored.  [default: NVFRAME_DATA, ...]"),
-    click.option("--storage-option", multiple=True, type=PairType(), help="For a remote data directory; repeat."),
-    click.option("--timeout", default=10.0, show_default=True, help="Seconds to connect, and between two reads."),
+    click.option(
+        "--data-dir", metavar="PATH|URL", help="Where datasets are stored.  [default: NVFRAME_DATA, ...]"
+    ),
+    click.option(
+        "--storage-option",
+        multiple=True,
+        type=pair,
+        metavar="KEY=VALUE",
+        help="For a remote data directory; repeat.",
+    ),
+    click.option(
+        "--timeout", default=10.0, show_default=True, help="Seconds to connect, and between two reads."
+    ),
     verbosity,
 )
 
@@ -191,7 +197,8 @@ def query_of(
     A condition on a field takes the place of the default one on it; several on one field must all hold.
     """
     by_ids = bool(collection_ids or image_ids)
-    on_collections, on_images = (None, None) if default_terms or by_ids else ({}, {})
+    on_collections: dict[str, Any] | None = None if default_terms or by_ids else {}
+    on_images: dict[str, Any] | None = None if default_terms or by_ids else {}
     if default_terms and not by_ids and (where or collection_where):
         on_collections, on_images = _default_terms(source)
     if max_images is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,14 +14,14 @@ import click
 
 from nvframe.cli import output
 from nvframe.cli.common import verbosity
-from nvframe.cli.trouble import FAILED, OK, PARTIAL, say
+from nvframe.cli.trouble import FAILED, say
 
 if TYPE_CHECKING:
     from nvframe.cli.peaks import MapSummary
     from nvframe.frame import Frame
 
 MOST_LIVE, MOST_SYNTHETIC = 6, 9
-SEED = 0
+SEED = 4  # of those tried, one where the strongest blobs are the well-known ones
 _HEADER = ("id", "name", "map type", "collection", "top words", "peak", "x, y, z (mm)")
 _COORDS = ("id", "collection_id", "map_type", "x", "y", "z", "word")
 _LABEL = f"""\
@@ -49,7 +50,12 @@ A second run reuses the corpus and the images that are there.
 )
 @click.option("--live", is_flag=True, help=f"Ask neurovault.org instead: real maps, at most {MOST_LIVE}.")
 @click.option(
-    "--n", "n_maps", type=click.IntRange(1, MOST_SYNTHETIC), default=6, show_default=True, help="How many maps."
+    "--n",
+    "n_maps",
+    type=click.IntRange(1, MOST_SYNTHETIC),
+    default=6,
+    show_default=True,
+    help="How many maps.",
 )
 @verbosity
 def demo(directory: Path, live: bool, n_maps: int) -> int:
@@ -63,12 +69,12 @@ def demo(directory: Path, live: bool, n_maps: int) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     if live:
         return _show_all(_fetch(directory / "live", min(n_maps, MOST_LIVE)), directory / "live", live=True)
-    corpus = _corpus(directory / "corpus")
+    corpus, fresh = _corpus(directory / "corpus")
     from nvframe.testing import NeuroVaultServer
 
     with NeuroVaultServer.from_corpus(corpus) as server, _environment({**server.environ, **_no_proxy()}):
         _step(f"mirror     serving it as NeuroVault would, at {server.url}")
-        frame = _fetch(directory / "data", n_maps)
+        frame = _fetch(directory / "data", n_maps, mode="overwrite" if fresh else "download_new")
         _tell_left_out()
     return _show_all(frame, directory / "data", live=False)
 
@@ -77,18 +83,21 @@ def _step(text: str) -> None:
     click.echo(text)
 
 
-def _corpus(directory: Path) -> Path:
-    """Build the synthetic corpus, unless a finished one is there: its label is written last."""
+def _corpus(directory: Path) -> tuple[Path, bool]:
+    """Build the synthetic corpus, unless a finished one is there: its label is written last.
+
+    Returns where it is and whether it was built just now, so that images of an older one are not trusted.
+    """
     from nvframe.testing import synthetic_corpus
 
     label = directory / "SYNTHETIC.txt"
     if label.is_file() and label.read_text(encoding="utf-8") == _LABEL:
         _step(f"corpus     reused, in {directory}: synthetic maps, nothing measured")
-        return directory
+        return directory, False
     synthetic_corpus(directory, n_collections=3, images_per_collection=4, seed=SEED)
     label.write_text(_LABEL, encoding="utf-8")
     _step(f"corpus     built, in {directory}: 12 synthetic images in 3 collections, nothing measured")
-    return directory
+    return directory, True
 
 
 def _no_proxy() -> dict[str, str]:
@@ -113,11 +122,12 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _fetch(data_dir: Path, n_maps: int) -> Frame:
+def _fetch(data_dir: Path, n_maps: int, mode: str = "download_new") -> Frame:
     import nvframe
 
     frame = nvframe.fetch(
         max_images=n_maps,
+        mode=mode,
         data_dir=data_dir,
         processors=["resample-3mm"],
         annotators=["neurosynth-words"],
@@ -126,7 +136,11 @@ def _fetch(data_dir: Path, n_maps: int) -> Frame:
     )
     report = frame.report
     if len(frame):
-        kept = f"{report.found_local} of {report.images} images reused" if report.found_local else "none was there before"
+        kept = (
+            f"{report.found_local} of {report.images} images reused"
+            if report.found_local
+            else "none was there before"
+        )
         _step(
             f"fetch      {report.images} maps on one 3 mm grid, with words; {kept}; "
             f"{report.nbytes / 1e6:.1f} MB downloaded in {report.seconds:.1f} s"
@@ -145,7 +159,9 @@ def _tell_left_out() -> None:
         for meta in everything.images_meta
         if meta["id"] not in wanted
     ]
-    _step(f"filter     default terms leave out {', '.join(left_out)}: {len(wanted)} of {len(everything)} images remain")
+    _step(
+        f"filter     default terms leave out {', '.join(left_out)}: {len(wanted)} of {len(everything)} images remain"
+    )
 
 
 def _why(meta: Mapping[str, Any]) -> str:
@@ -169,8 +185,7 @@ def _show_all(frame: Frame, data_dir: Path, *, live: bool) -> int:
     picture.draw(dataset, rows, png, note)
     peaks.write_csv(rows, csv)
     _tell_where(frame, png, csv, live)
-    output.exit_code(frame)
-    return PARTIAL if frame.failures else OK
+    return output.exit_code(frame)
 
 
 def _nothing(frame: Frame, live: bool) -> str:
@@ -180,11 +195,20 @@ def _nothing(frame: Frame, live: bool) -> str:
 
 
 def _cells(row: MapSummary) -> Sequence[str]:
-    from nvframe.cli.picture import millimetres
+    from nvframe.cli.panels import millimetres
+    from nvframe.cli.picture import statistic
 
     words = ", ".join(row.words) or "-"
     at = ", ".join(map(millimetres, row.position))
-    cells = (row.id, row.name, row.map_type, row.collection_name or row.collection_id, words, f"{row.value:.2f}", at)
+    cells = (
+        row.id,
+        row.name,
+        row.map_type,
+        row.collection_name or row.collection_id,
+        words,
+        statistic(row.value),
+        at,
+    )
     return [output.cell(text) for text in cells]
 
 
@@ -196,13 +220,25 @@ def _print_dataset(dataset: Any) -> None:
 
 
 def _tell_where(frame: Frame, png: Path, csv: Path, live: bool) -> None:
-    root = frame.storage.url
+    root, command = frame.storage.url, _shown(Path(sys.argv[0]))
+    served = csv.parent if live else csv.parent / "corpus"
     click.echo(f"picture    {png}")
     click.echo(f"table      {csv}")
     click.echo(f"images     {root}")
     click.echo("\nNext:")
-    click.echo(f'  {Path(sys.executable).name} -c \'import xarray; print(xarray.open_dataset("{root}", engine="nvframe"))\'')
-    click.echo(f"  nvframe mirror {csv.parent if live else csv.parent / 'corpus'} --port 8000")
-    click.echo("  nvframe fetch --max-images 20 --resample --words --data-dir maps")
+    code = f'import xarray; print(xarray.open_dataset("{root}", engine="nvframe"))'
+    click.echo(f"  {_shown(Path(sys.executable))} -c '{code}'")
+    click.echo(f"  {command} mirror {served} --port 8000")
+    click.echo(f"  {command} fetch --max-images 20 --resample --words --data-dir maps")
     if not live:
-        click.echo("  nvframe demo --live")
+        click.echo(f"  {command} demo --live")
+
+
+def _shown(program: Path) -> str:
+    """Return how to call a program from here: by name where the shell finds it, else by its path."""
+    if program.name not in ("nvframe", "nvframe.exe") and not program.name.startswith("python"):
+        return "nvframe"
+    found = shutil.which(program.name)
+    if found and Path(found).parent.resolve() == program.parent.resolve():
+        return program.name
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nvframe.cli import output
-from nvframe.cli.common import MODES, SelectorType, query_of, selection
+from nvframe.cli.common import MODES, query_of, selection, selector
 from nvframe.cli.trouble import say
 
 if TYPE_CHECKING:
@@ -30,12 +31,16 @@ Examples:
 Run the same command again to complete a fetch that was cut short: what is stored is not fetched again.
 """
 
+_plugins = partial(click.option, multiple=True, type=selector, metavar="NAME[:key=value,...]")
 
-@click.command(epilog=EPILOG)
+
+@click.command(epilog=EPILOG, short_help="Fetch images and store them.")
 @selection
-@click.option("--processor", "processors", multiple=True, type=SelectorType(), help="Apply, in the order given.")
-@click.option("--resample", is_flag=True, help="Bring all onto one 3 mm grid first: --processor resample-3mm.")
-@click.option("--annotator", "annotators", multiple=True, type=SelectorType(), help="Ask for knowledge on each image.")
+@_plugins("--processor", "processors", help="Apply, in the order given.")
+@click.option(
+    "--resample", is_flag=True, help="Bring all onto one 3 mm grid first: --processor resample-3mm."
+)
+@_plugins("--annotator", "annotators", help="Ask for knowledge on each image.")
 @click.option("--words", is_flag=True, help="Ask Neurosynth for words: --annotator neurosynth-words.")
 @click.option(
     "--mode",
@@ -45,7 +50,9 @@ Run the same command again to complete a fetch that was cut short: what is store
     help="update fetches again what changed, overwrite all; offline uses what is stored.",
 )
 @click.option("--workers", type=click.IntRange(1), default=8, show_default=True, help="Images at a time.")
-@click.option("--to-csv", type=click.Path(dir_okay=False, path_type=Path), help="Write a table of the images.")
+@click.option(
+    "--to-csv", type=click.Path(dir_okay=False, path_type=Path), help="Write a table of the images."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document: report, images, failures.")
 def fetch(
     processors: Sequence[Any],
@@ -84,16 +91,23 @@ def _document(frame: Frame) -> dict[str, Any]:
 
     images = [{**meta, "path": path} for meta, path in zip(frame.images_meta, frame.images, strict=True)]
     failures = output.failures_json(frame.failures)
-    return {"report": asdict(frame.report), "stored_in": frame.storage.url, "images": images, "failures": failures}
+    return {
+        "report": asdict(frame.report),
+        "stored_in": frame.storage.url,
+        "images": images,
+        "failures": failures,
+    }
 
 
 def _summarise(frame: Frame, to_csv: Path | None) -> None:
     report = frame.report
-    if not len(frame) and not frame.failures:
-        say("no image meets these conditions (fewer conditions, or --no-default-terms, find more)")
+    if not len(frame):
+        if not frame.failures:
+            say("no image meets these conditions (fewer conditions, or --no-default-terms, find more)")
         return
     megabytes = f"{report.nbytes / 1e6:.1f} MB over the network" if report.nbytes else "nothing downloaded"
-    lost = f", {report.failures} lost" if report.failures else ""
+    n_lost = len(output.lost_images(frame))
+    lost = f", {n_lost} lost" if n_lost else ""
     stored = f"{report.found_local} were stored already" if report.found_local else "none was stored before"
     click.echo(f"{report.images} images{lost}: {stored}, {megabytes}, {report.seconds:.1f} s")
     if report.stopped_early:
@@ -103,5 +117,4 @@ def _summarise(frame: Frame, to_csv: Path | None) -> None:
         click.echo(f"{name}: {sum(value is not None for value in values)} of {len(values)} images")
     if to_csv is not None:
         click.echo(f"table: {to_csv}")
-    if len(frame):
-        click.echo(f'open:  xarray.open_dataset("{frame.storage.url}", engine="nvframe")')
+    click.echo(f'open:  xarray.open_dataset("{frame.storage.url}", engine="nvframe")')

@@ -19,7 +19,9 @@ There are no passwords: --host 0.0.0.0 lets every machine of the network in.
 
 @click.command(epilog=EPILOG)
 @click.argument("directory", metavar="DIR")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any that is free.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any that is free."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @verbosity
 def mirror(directory: str, port: int, host: str) -> int:
@@ -52,6 +54,8 @@ def _dataset_in(directory: str) -> str:
         return directory
     path = Path(directory)
     if not path.is_dir():
-        raise NotADirectoryError(0, "no such directory: name a dataset directory, a data directory or a corpus", directory)
+        raise NotADirectoryError(
+            0, "no such directory: name a dataset directory, a data directory or a corpus", directory
+        )
     inner = path / "neurovault"
     return str(inner if inner.is_dir() else path)

@@ -53,11 +53,11 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: s
 
 
 def cell(value: object) -> str:
-    """Return a value as it stands in a table.
+    r"""Return a value as it stands in a table.
 
     Examples
     --------
-    >>> cell(None), cell(True), cell("a\\tb")
+    >>> cell(None), cell(True), cell("a\tb")
     ('', 'true', 'a b')
     """
     if value is None:
@@ -86,19 +86,29 @@ def failures_json(failures: Iterable[Failure]) -> list[dict[str, Any]]:
     return [asdict(failure) for failure in failures]
 
 
+def lost_images(frame: Frame) -> list[Failure]:
+    """Return what was lost of images; an image without an annotation is none of them."""
+    return [failure for failure in frame.failures if failure.stage != "annotate"]
+
+
 def exit_code(frame: Frame) -> int:
     """List what was lost on standard error and return the exit code."""
-    failures = frame.failures
+    failures, lost = frame.failures, lost_images(frame)
     if failures and not len(frame):
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
         say(f"error: nothing came back: {failures[0]}{more}{_advice(failures)}")
         return FAILED
-    for failure in failures[:SHOWN_FAILURES]:
+    for failure in lost[:SHOWN_FAILURES]:
         say(f"lost: {failure}")
-    if len(failures) > SHOWN_FAILURES:
-        say(f"lost: {len(failures) - SHOWN_FAILURES} more; --json lists all")
-    if failures and (advice := _advice(failures)):
-        say(f"note: {len(failures)} lost{advice}")
+    if len(lost) > SHOWN_FAILURES:
+        say(f"lost: {len(lost) - SHOWN_FAILURES} more; --json lists all")
+    if advice := _advice(lost):
+        say(f"note: {len(lost)} lost{advice}")
+    for name, first in {each.plugin: each for each in reversed(failures) if each.stage == "annotate"}.items():
+        count = sum(each.plugin == name and each.stage == "annotate" for each in failures)
+        say(
+            f"note: {name} has nothing for {count} of {len(frame)} images; the first: {first}{_advice([first])}"
+        )
     return PARTIAL if failures else OK
 
 

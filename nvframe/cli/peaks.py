@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from nvframe.frame import Frame
 
 COLUMNS = (
-    "id name map_type collection_id collection_name words peak_value peak_x_mm peak_y_mm peak_z_mm path".split()
+    *("id", "name", "map_type", "collection_id", "collection_name", "words"),
+    *("peak_value", "peak_x_mm", "peak_y_mm", "peak_z_mm", "path"),
 )
 
 
@@ -51,7 +52,9 @@ def summaries(frame: Frame, dataset: xr.Dataset, n_words: int = 3) -> list[MapSu
     """Return a summary of each map that `dataset`, made from `frame`, holds."""
     known = {
         str(meta["id"]): (meta, collection, path)
-        for meta, collection, path in zip(frame.images_meta, frame.collections_meta, frame.images, strict=True)
+        for meta, collection, path in zip(
+            frame.images_meta, frame.collections_meta, frame.images, strict=True
+        )
     }
     found = []
     for i, image_id in enumerate(map(str, dataset["id"].values)):
@@ -115,5 +118,12 @@ def write_csv(rows: Sequence[MapSummary], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for row in rows:
-            about = (row.id, row.name, row.map_type, row.collection_id, row.collection_name, "; ".join(row.words))
+            about = (
+                row.id,
+                row.name,
+                row.map_type,
+                row.collection_id,
+                row.collection_name,
+                "; ".join(row.words),
+            )
             writer.writerow([*about, f"{row.value:.4g}", *(f"{at:g}" for at in row.position), row.path])

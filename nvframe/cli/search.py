@@ -30,11 +30,15 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=EPILOG, short_help="List the images that meet all conditions.")
 @selection
 @click.option("--offline", is_flag=True, help="Look through what is stored; open no connection.")
-@click.option("--fields", default=FIELDS, show_default=True, help="What to show; collection_FIELD for a collection's.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: images, collections, failures.")
+@click.option(
+    "--fields", default=FIELDS, show_default=True, help="What to show; collection_FIELD for a collection's."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document: images, collections, failures."
+)
 def search(offline: bool, fields: str, as_json: bool, **options: Any) -> int:
     """List the images of SOURCE that meet all conditions; nothing is downloaded.
 

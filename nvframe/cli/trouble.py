@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -19,13 +20,20 @@ OK, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 class Group(click.Group):
     """A click group whose commands return exit codes, and whose errors and warnings are single lines."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run a command line; as `click.Group.main`."""
         # Without a handler of ours, logging prints warnings on its own account.
         logging.getLogger("nvframe").addHandler(logging.NullHandler())
         with warnings.catch_warnings():
             _warnings_as_lines()
-            code = self._guarded(*args, **kwargs)
+            code = self._guarded(args, prog_name, complete_var, **extra)
         if standalone_mode:
             sys.exit(code)
         return code
@@ -36,9 +44,11 @@ class Group(click.Group):
         sys.stdout.flush()
         return code
 
-    def _guarded(self, *args: Any, **kwargs: Any) -> int:
+    def _guarded(
+        self, args: Sequence[str] | None, prog_name: str | None, complete_var: str | None, **extra: Any
+    ) -> int:
         try:
-            return super().main(*args, standalone_mode=False, **kwargs) or OK
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra) or OK
         except click.Abort:
             say("interrupted: what is stored is kept, and the same command goes on from there")
             return INTERRUPTED
@@ -57,11 +67,11 @@ def say(message: str) -> None:
 
 
 def one_line(text: object) -> str:
-    """Return text on one line, without what could command a terminal.
+    r"""Return text on one line, without what could command a terminal.
 
     Examples
     --------
-    >>> one_line("two\\nlines \\x1b[31mred")
+    >>> one_line("two\nlines \x1b[31mred")
     'two lines [31mred'
     """
     return "".join(c for c in " ".join(str(text).split()) if c.isprintable())
