@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
+import re
 import threading
 import time
 from collections import defaultdict
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_REDIRECTS = 5
+MAX_REDIRECT_BYTES = 64_000
 MAX_JSON_BYTES = 256 << 20
 CHUNK_BYTES = 1 << 18
 MIN_BYTES_PER_SECOND = 10_000
@@ -92,16 +95,17 @@ class Breaker:
 
     def check(self, url: str) -> None:
         """Raise DownloadError if the host of `url` has failed too often."""
-        host = urlsplit(url).netloc
+        host = _host(url)
         if self._in_a_row[host] >= self._limit:
             raise DownloadError(
                 f"no further request to {host} in this call: {self._limit} in a row failed; try again later",
-                retryable=False,
+                retryable=True,
+                retry_after=math.inf,  # a later call may succeed, not a later attempt of this one
             )
 
     def note(self, url: str, error: DownloadError | None = None) -> None:
         """Count a connection error or 5xx; a success, or any other answer, shows a living host."""
-        host = urlsplit(url).netloc
+        host = _host(url)
         lost = error is not None and error.retryable and (error.status is None or error.status >= 500)
         with self._lock:
             self._in_a_row[host] = self._in_a_row[host] + 1 if lost else 0
@@ -203,13 +207,16 @@ class HttpClient:
             For connection errors, statuses other than 200 and 206, and redirects that lead astray.
         """
         import requests
+        import urllib3
 
-        url = urljoin(self.base_url + "/", url)
+        url = self._absolute(url)
         self.breaker.check(url)
         try:
             response = self._follow(url, headers, params)
-        except (requests.RequestException, OSError) as error:
-            passing = isinstance(error, (requests.ConnectionError, requests.Timeout))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            passing = isinstance(
+                error, (requests.ConnectionError, requests.Timeout, urllib3.exceptions.ProtocolError)
+            )
             lost = DownloadError(_connection_problem(url, error), retryable=passing)
             self.breaker.note(url, lost)
             raise lost from error
@@ -224,31 +231,36 @@ class HttpClient:
         finally:
             response.close()
 
+    def _absolute(self, url: str, base: str | None = None) -> str:
+        """Return `url` joined to `base`, or raise DownloadError for one that is malformed or leads astray."""
+        try:
+            url = urljoin(base or f"{self.base_url}/", url)
+            parts, own = urlsplit(url), urlsplit(self.base_url)
+            own_host = parts.scheme in ("http", "https") and parts.hostname == own.hostname
+        except ValueError as error:
+            raise DownloadError(f"{without_secrets(url):.200} is no valid URL") from error
+        if not (parts.scheme == "https" and parts.hostname) and not own_host:
+            raise DownloadError(
+                f"refused to follow a link to {without_secrets(url):.200}: "
+                f"only https, or {own.hostname} itself, is asked"
+            )
+        return url
+
     def _follow(
         self, url: str, headers: Mapping[str, str] | None, params: Mapping[str, Any] | None
     ) -> requests.Response:
         session = self._session()
         for _ in range(MAX_REDIRECTS + 1):
-            self._check_url(url)
             response = session.get(
                 url, params=params, headers=headers, stream=True, timeout=self.timeout, allow_redirects=False
             )
             if not response.is_redirect:
                 return response
-            url, params = urljoin(response.url, response.headers["Location"]), None
-            # Reading the short body to its end keeps the connection alive.
-            response.raw.drain_conn()
+            # Reading a short body to its end keeps the connection alive.
+            response.raw.read(MAX_REDIRECT_BYTES)
             response.close()
+            url, params = self._absolute(response.headers["Location"], response.url), None
         raise DownloadError(f"{without_secrets(url)}: more than {MAX_REDIRECTS} redirects")
-
-    def _check_url(self, url: str) -> None:
-        parts, base = urlsplit(url), urlsplit(self.base_url)
-        own_host = parts.scheme in ("http", "https") and parts.hostname == base.hostname
-        if not (parts.scheme == "https" and parts.hostname) and not own_host:
-            raise DownloadError(
-                f"refused to follow a link to {without_secrets(url):.200}: "
-                f"only https, or {base.hostname} itself, is asked"
-            )
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -257,6 +269,8 @@ class HttpClient:
 
             session = self._local.session = requests.Session()
             session.headers["User-Agent"] = "nvframe"
+            # requests would read a redirect's body to its end and parse where it leads before we may look
+            session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
             with self._lock:
                 self._sessions.append(session)
         return session
@@ -284,7 +298,8 @@ class HttpClient:
         allowance = max(MIN_EXCHANGE_SECONDS, 10 * self.timeout)
         received = 0
         try:
-            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=decode):
+            # read1 gives what has arrived; read would wait for a whole chunk, and a trickle could hold it for days
+            while chunk := response.raw.read1(CHUNK_BYTES, decode_content=decode):
                 received += len(chunk)
                 if limit is not None and received > limit:
                     raise DownloadError(f"{without_secrets(response.url)} sent more than {limit} bytes")
@@ -316,8 +331,15 @@ def without_secrets(url: str) -> str:
     >>> without_secrets("https://me:pw@host/a?token=x")
     'https://host/a'
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return re.sub(r"(?<=://)[^/]*@", "", url).partition("?")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _raise_for_status(response: requests.Response) -> None:
@@ -360,7 +382,7 @@ def _retry_after(value: str | None) -> float | None:
 def _connection_problem(url: str, error: Exception) -> str:
     import requests
 
-    host = urlsplit(url).netloc.rpartition("@")[2]
+    host = _host(url)
     if isinstance(error, requests.ReadTimeout):
         return f"{without_secrets(url)} did not answer in time: raise `timeout`"
     if isinstance(error, requests.ConnectTimeout):
