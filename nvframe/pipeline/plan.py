@@ -264,7 +264,10 @@ def _is_default(registry: Registry, registered: Registered, described: Any) -> b
     """Tell whether a built-in processor's parameters are its defaults, however they were written."""
     if not described:
         return True
-    default, _, _ = registry.build(ImageProcessorPlugin, registered.plugin.name)
+    try:
+        default, _, _ = registry.build(ImageProcessorPlugin, registered.plugin.name)
+    except PluginError:
+        return False  # it has a parameter without a default
     parameters = getattr(default, "parameters", None)
     return callable(parameters) and layout.digest(parameters()) == layout.digest(described)
 
