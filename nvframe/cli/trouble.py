@@ -16,6 +16,8 @@ from nvframe.errors import NvframeError, PartialResultWarning
 
 OK, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
+_SILENT = logging.NullHandler()
+
 
 class Group(click.Group):
     """A click group whose commands return exit codes, and whose errors and warnings are single lines."""
@@ -30,7 +32,7 @@ class Group(click.Group):
     ) -> Any:
         """Run a command line; as `click.Group.main`."""
         # Without a handler of ours, logging prints warnings on its own account.
-        logging.getLogger("nvframe").addHandler(logging.NullHandler())
+        logging.getLogger("nvframe").addHandler(_SILENT)
         with warnings.catch_warnings():
             _warnings_as_lines()
             code = self._guarded(args, prog_name, complete_var, **extra)
