@@ -67,6 +67,12 @@ class OverlayStorage:
         """Remove the object from the upper layer; the lower one stays as it is."""
         self._upper.delete(key)
 
+    def tidy(self) -> None:
+        """Tidy the upper layer."""
+        tidy = getattr(self._upper, "tidy", None)
+        if tidy is not None:
+            tidy()
+
     def local_path(self, key: str) -> Path | None:
         """Return the path of the layer that has the object."""
         upper = self._upper.local_path(key)

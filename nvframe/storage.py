@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 STAGING = ".nvframe-staging"
 """Directory below a local root where files are written before they get their name."""
+
+_ABANDONED_SECONDS = 86_400
+"""Age at which a file in staging belongs to nobody: its writer was killed."""
 
 # One PUT or one multipart upload appears as a whole in these; elsewhere a file is written aside and moved.
 _ATOMIC_PROTOCOLS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
@@ -37,8 +42,9 @@ def checked_key(key: str) -> str:
     nvframe.errors.StorageError: '../secret' is no valid key
     """
     parts = PurePosixPath(key).parts
-    odd = not parts or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key
-    if odd or re.match(r"[A-Za-z]:", key):
+    # One object has one key: "a//b" and "./a/b" would be others to an object store than to a file system.
+    odd = key != "/".join(parts) or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key
+    if not parts or odd or re.match(r"[A-Za-z]:", key):
         raise StorageError(f"{key!r:.200} is no valid key")
     return key
 
@@ -74,7 +80,7 @@ class LocalStorage:
     """
 
     def __init__(self, url: str) -> None:
-        root = Path(url.removeprefix("file://")).expanduser().absolute()
+        root = Path(re.sub(r"^(file|local)://", "", url)).expanduser().absolute()
         if root.exists() and not root.is_dir():
             raise StorageError(f"data_dir {str(root)!r} is a file: name a directory")
         self.root = root
@@ -94,8 +100,10 @@ class LocalStorage:
     def _scan(self, directory: str, prefix: str) -> Iterator[Entry]:
         try:
             entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
+        except OSError as error:
+            raise StorageError(f"cannot list {directory}: {error.strerror or error}") from error
         for entry in entries:
             if entry.is_dir():
                 if entry.name != STAGING:
@@ -119,16 +127,17 @@ class LocalStorage:
     def put(self, key: str, data: Path | bytes) -> None:
         """Write beside, then rename: readers see the old file or the whole new one, also after a kill."""
         target = self._path(key)
-        staging = self.root / STAGING
-        temporary = staging / uuid.uuid4().hex
+        body = data if isinstance(data, bytes) else data.read_bytes()
+        temporary = self.root / STAGING / uuid.uuid4().hex
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            staging.mkdir(exist_ok=True)
-            temporary.write_bytes(data if isinstance(data, bytes) else data.read_bytes())
+            _write(temporary, body)
             temporary.replace(target)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
 
     def delete(self, key: str) -> None:
         """Remove the file."""
@@ -136,10 +145,12 @@ class LocalStorage:
 
     def tidy(self) -> None:
         """Remove the staging directory, unless another process is writing through it."""
-        try:
-            (self.root / STAGING).rmdir()
-        except OSError:
-            return  # not there, or in use
+        staging = self.root / STAGING
+        with suppress(OSError):  # not there, or in use
+            for left in staging.iterdir():
+                if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                    left.unlink()
+            staging.rmdir()
 
     def local_path(self, key: str) -> Path:
         """Return the path behind `key`, whether or not it exists."""
@@ -147,6 +158,19 @@ class LocalStorage:
 
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key)
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Write a file into the staging directory, which another process may tidy away at any moment."""
+    for last in (False, False, True):
+        path.parent.mkdir(exist_ok=True)
+        try:
+            path.write_bytes(body)
+        except FileNotFoundError:
+            if last:
+                raise
+        else:
+            return
 
 
 class FsspecStorage:
@@ -179,10 +203,8 @@ class FsspecStorage:
 
         try:
             self.fs, root = fsspec.core.url_to_fs(url, **storage_options)
-        except ImportError as error:
-            raise StorageError(f"cannot open {_bare(url)}: {error}") from error
-        except ValueError as error:
-            raise StorageError(f"cannot open {_bare(url)}: {error}") from error
+        except (ImportError, ValueError) as error:
+            raise StorageError(f"cannot open {_bare(url)}: {_bare(str(error))}") from error
         self._prefix = root.rstrip("/")
         self.url = _bare(url).rstrip("/")
 
@@ -198,6 +220,8 @@ class FsspecStorage:
             raise self._problem("list", prefix, error) from error
         for path, info in sorted(found.items()):
             key = path[len(self._prefix) :].lstrip("/")
+            if key.startswith(f"{STAGING}/"):
+                continue
             yield Entry(key, int(info.get("size") or 0), _version(info))
 
     def read(self, key: str) -> bytes:
@@ -211,7 +235,12 @@ class FsspecStorage:
 
     def open(self, key: str) -> BinaryIO:
         """Open the object for reading; seeks read ranges."""
-        opened: BinaryIO = self.fs.open(self._path(key), "rb")
+        try:
+            opened: BinaryIO = self.fs.open(self._path(key), "rb")
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise self._problem("open", key, error) from error
         return opened
 
     def put(self, key: str, data: Path | bytes) -> None:
@@ -230,19 +259,28 @@ class FsspecStorage:
         temporary = f"{self._prefix}/{STAGING}/{uuid.uuid4().hex}"
         self.fs.makedirs(temporary.rpartition("/")[0], exist_ok=True)
         self.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-        self.fs.pipe_file(temporary, body)
         try:
+            self.fs.pipe_file(temporary, body)
             self.fs.mv(temporary, target)
-        except Exception:
-            self.fs.rm(temporary)
+        except BaseException:
+            with suppress(Exception):
+                self.fs.rm_file(temporary)
             raise
 
     def delete(self, key: str) -> None:
         """Remove the object."""
-        self.fs.rm_file(self._path(key))
+        try:
+            self.fs.rm_file(self._path(key))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise self._problem("delete", key, error) from error
 
     def tidy(self) -> None:
-        """Nothing to do: an object store keeps no staging directory."""
+        """Remove the staging directory where there is one: object stores keep none."""
+        if not _ATOMIC_PROTOCOLS.intersection(_protocols(self.fs)):
+            with suppress(Exception):  # not there, or in use
+                self.fs.rmdir(f"{self._prefix}/{STAGING}")
 
     def local_path(self, key: str) -> Path | None:
         """Return None: there is no local file."""
@@ -252,12 +290,12 @@ class FsspecStorage:
         return f"{self._prefix}/{checked_key(key)}"
 
     def _problem(self, verb: str, key: str, error: Exception) -> StorageError:
-        return StorageError(f"cannot {verb} {self.url}/{key}: {type(error).__name__}: {error}")
+        return StorageError(f"cannot {verb} {self.url}/{key}: {type(error).__name__}: {_bare(str(error))}")
 
 
 def _bare(url: str) -> str:
-    """Return `url` without user and password."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
+    """Return `url`, or a text with URLs in it, without users and passwords."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", url)
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

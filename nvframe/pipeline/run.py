@@ -203,6 +203,9 @@ class _Run:
             self._stopped_early = f"{self._in_a_row} images failed in a row"
 
     def _finished(self) -> RunResult:
+        tidy = getattr(self._plan.storage, "tidy", None)
+        if tidy is not None and not self._plan.offline:
+            tidy()
         result = self._result
         result.failures.extend(self._cache.failures)
         found_local = self._candidates.found_local
