@@ -208,11 +208,17 @@ class Candidates:
         """Return the task for an image that the source described; reuses what is stored, as the mode allows."""
         stored = self._cache.image(record.collection_id, record.id)
         if stored is None:
-            return Task(record)
+            return Task(record, stale=self._files(record))
         moved = stored.metadata.get("modify_date") != record.metadata.get("modify_date")
         if self._query.mode == "overwrite" or (self._query.mode == "update" and moved):
-            return Task(record, previous=True)
+            return Task(record, previous=True, stale=self._files(record))
         return Task(record, self._sound_assets(stored), self._annotated(stored), previous=True)
+
+    def _files(self, record: ImageRecord) -> tuple[str, ...]:
+        """Return the keys of the files that would be believed without a record."""
+        present = self._cache.entries(record.collection_id)
+        keys = (layout.asset_key(record.collection_id, record.id, role) for role in (ORIGINAL, layout.RESAMPLED))
+        return tuple(key for key in keys if key in present)
 
     def _stored_task(self, stored: StoredImage) -> Task | None:
         """Return the task for a stored image, or None where the wanted asset is not at hand without a server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -98,12 +98,15 @@ class Task:
         Names of the annotators whose annotation is stored.
     previous : bool
         Whether a sidecar is stored already.
+    stale : tuple of str
+        Keys of files that may come from an older original: removed once the new one has arrived.
     """
 
     record: ImageRecord
     assets: Mapping[str, Asset] = field(default_factory=dict, hash=False)
     annotated: frozenset[str] = frozenset()
     previous: bool = False
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,19 +249,21 @@ class _Job:
         sha256 = hashlib.sha256(data).hexdigest()
         asset = Asset(key, len(data), info.shape, info.affine, info.dtype, sha256, chain, dict(changes or {}))
         with self.stage("store", "storage"):
-            if self.task.previous and not self.changed:
-                # While the files change, no sidecar may claim to describe them.
-                self._remove_sidecar()
+            if not self.changed:
+                self._remove_previous(key)
             self.changed = True
             self.plan.storage.put(key, data)
         self.assets[role] = asset
         return asset
 
-    def _remove_sidecar(self) -> None:
-        try:
-            self.plan.storage.delete(self._sidecar_key())
-        except FileNotFoundError:
-            return
+    def _remove_previous(self, replaced: str) -> None:
+        # While the files change, no sidecar may claim to describe them; and a file without a record, made from
+        # the old original, would later be taken for one that nilearn left.
+        sidecar = (self._sidecar_key(),) if self.task.previous else ()
+        for key in (*sidecar, *self.task.stale):
+            if key != replaced:
+                with suppress(FileNotFoundError):
+                    self.plan.storage.delete(key)
 
     def _sidecar_key(self) -> str:
         return layout.sidecar_key(self.record.collection_id, self.record.id)
