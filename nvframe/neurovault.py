@@ -158,9 +158,9 @@ def fetch_neurovault(
     >>> len(maps.images), maps.failures
     (2, [])
     """
-    _warn_of_lookalikes(kwarg_image_filters)
     image_ids = kwarg_image_filters.pop("image_ids", None)
     collection_ids = kwarg_image_filters.pop("collection_ids", None)
+    _warn_of_lookalikes(kwarg_image_filters)
     by_ids = image_ids is not None or collection_ids is not None
     if not by_ids:
         _warn_of_default_terms("image", image_filter, image_terms, basic_image_terms())
@@ -388,7 +388,7 @@ def _same_terms(terms: Any, defaults: Mapping[str, Any]) -> bool:
 def _warn_of_lookalikes(keywords: Mapping[str, Any]) -> None:
     """Say which image filters look like a mistyped parameter."""
     parameters = [name for name in inspect.signature(fetch_neurovault).parameters if "kwarg" not in name]
-    for keyword in keywords:
+    for keyword in keywords.keys() - {"collection_id"}:  # a field that is often asked for
         near = difflib.get_close_matches(keyword, parameters, n=1, cutoff=0.8)
         if near:
             warnings.warn(
