@@ -32,7 +32,7 @@ Blobs stand where each task is known to show; nothing was measured, nobody was s
 EPILOG = """\b
 Examples:
   nvframe demo
-  nvframe demo --dir /tmp/demo --n 3
+  nvframe demo --dir elsewhere --n 3
   nvframe demo --live
 
 A second run reuses the corpus and the images that are there.
