@@ -1,0 +1,158 @@
+"""Servers whose maps a script can find something in."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from nibabel.nifti1 import Nifti1Image
+
+import nvframe
+from nvframe.http import Retry
+from nvframe.imaging import nifti
+from nvframe.testing import NeuroVaultServer, synthetic_corpus
+from nvframe.testing.brains import GRIDS, TASKS, Task, draw
+from nvframe.testing.fields import collection_metadata, decoded_words, image_metadata
+
+INHIBITION = Task(
+    "response inhibition",
+    "successful stop > go",
+    "stop signal task",
+    ((46, 18, 8), (-46, 16, 4), (6, 16, 52), (52, -42, 30)),
+    ("response inhibition", "stop signal", "inhibition", "stop", "inhibitory", "presma"),
+)
+
+# Collection, contrast, type of map, participants: what a search for stop-signal maps meets.
+STOP_SIGNAL_MAPS = [
+    (101, "successful stop > go", "T map", 24),
+    (101, "unsuccessful stop vs. go", "T map", 24),
+    (102, "StopSuccess - Go: succ. stop > go", "T map", 31),
+    (102, "go > baseline", "T map", 31),
+    (103, "succ stop minus go", "T map", 18),
+    (103, "succ stop minus go", "Z map", 18),
+    (104, "successful stop > correct go", "T map", 40),
+    (105, "stop (successful) > go", "T map", 16),
+    (106, "successful stopping vs going", "T map", 52),
+    (107, "successful stop > go", "T map", 22),
+    (108, "successful stop > go", "T map", 27),
+]
+
+
+def _quieten(root):
+    """Take most of the noise out of a synthetic corpus, as if each map came from a far larger sample."""
+    for path in root.glob("media/images/*/*.nii.gz"):
+        image_id = int(path.name.removesuffix(".nii.gz").rpartition("_")[2])
+        loud = nifti.read(path.read_bytes())
+        # The noise is drawn before the blobs, so a task without foci has the same.
+        silence = replace(TASKS[0], foci=())
+        noise = draw(silence, GRIDS["RAS-4mm"], "unthresholded", np.random.default_rng([0, image_id]))
+        data = loud.get_fdata() - 0.75 * noise.get_fdata()
+        path.write_bytes(nifti.encode(Nifti1Image(data.astype("float32"), loud.affine, loud.header)))
+
+
+def _add_stop_signal_maps(root):
+    """Write the maps above into a corpus; about half of them on another grid."""
+    rows, words = {}, decoded_words(INHIBITION)
+    for image_id, (collection_id, contrast, map_type, subjects) in enumerate(STOP_SIGNAL_MAPS, start=5001):
+        box = GRIDS["SPM-3mm" if image_id % 2 else "RAS-4mm"]
+        img = draw(INHIBITION, box, "unthresholded", np.random.default_rng(image_id))
+        if contrast.startswith("go"):
+            img = Nifti1Image(-img.get_fdata(dtype="float32"), img.affine)
+        body, name = img.to_bytes(), f"stop_{image_id}"
+        media = root / f"media/images/{collection_id}/{name}.nii"
+        media.parent.mkdir(parents=True, exist_ok=True)
+        media.write_bytes(body)
+        row = image_metadata(collection_id, image_id, INHIBITION, "unthresholded", name, len(body), 30.0)
+        row |= {
+            "file": row["file"].removesuffix(".gz"),
+            "contrast_definition": contrast,
+            "map_type": map_type,
+            "number_of_subjects": subjects,
+        }
+        rows.setdefault(collection_id, []).append(row)
+        (root / f"words/{image_id}.json").write_text(json.dumps(words))
+    for collection_id, images in rows.items():
+        described = collection_metadata(collection_id, len(images))
+        (root / f"collections/{collection_id}.json").write_text(json.dumps(described))
+        listed = {"count": len(images), "next": None, "previous": None, "results": images}
+        (root / f"collections/{collection_id}_images.json").write_text(json.dumps(listed))
+
+
+@pytest.fixture(scope="session")
+def literature_corpus(tmp_path_factory):
+    """Write 32 maps of eight tasks, and those of eight stop-signal studies."""
+    root = tmp_path_factory.mktemp("literature")
+    synthetic_corpus(root, 8, 4, grids=("RAS-4mm",), specials=False)
+    _quieten(root)
+    _add_stop_signal_maps(root)
+    return root
+
+
+@pytest.fixture
+def literature(literature_corpus, serve):
+    """Serve the literature."""
+    return serve(NeuroVaultServer.from_corpus(literature_corpus))
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Return a function that starts a server and points nvframe at it; the latest one counts."""
+    started = []
+
+    def start(server):
+        started.append(server.start())
+        for name, value in server.environ.items():
+            monkeypatch.setenv(name, value)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def data_dir(tmp_path, monkeypatch):
+    """Make an empty directory the place where datasets go if a script does not say where."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    monkeypatch.setenv("NVFRAME_DATA", str(directory))
+    return directory
+
+
+@pytest.fixture
+def no_pause():
+    """Try as often as ever, but without the pauses in between."""
+    with nvframe.set_options(retry=Retry(backoff=0.0)):
+        yield
+
+
+@pytest.fixture
+def downloads():
+    """Return a function that tells which maps a server was asked for."""
+
+    def paths(server):
+        return [request.path for request in server.requests if request.path.startswith("/media/")]
+
+    return paths
+
+
+@pytest.fixture
+def edited(serve, tmp_path_factory):
+    """Return a function that serves a synthetic corpus after edits: to image rows, by id, and to maps."""
+
+    def serve_edited(changes=(), scale=(), **corpus):
+        root = synthetic_corpus(
+            tmp_path_factory.mktemp("edited"), **{"grids": ("RAS-8mm",), "specials": False, **corpus}
+        )
+        for page in root.glob("collections/*_images.json"):
+            listed = json.loads(page.read_text())
+            for row in listed["results"]:
+                row |= dict(changes).get(row["id"], {})
+            page.write_text(json.dumps(listed))
+        for image_id, factor in dict(scale).items():
+            (path,) = root.glob(f"media/images/*/*_{image_id}.nii.gz")
+            old = nifti.read(path.read_bytes())
+            path.write_bytes(nifti.encode(Nifti1Image(old.get_fdata() * factor, old.affine)))
+        return serve(NeuroVaultServer.from_corpus(root))
+
+    return serve_edited
