@@ -18,7 +18,9 @@ from nvframe.types import ORIGINAL, Asset, Entry, Failure
 if TYPE_CHECKING:
     from nvframe.contracts import Storage
 
-_SIDECAR = re.compile(r"collection_([^/]+)/image_([^/]+)_metadata\.json")
+# What else lies in a directory that people use, such as "collection_1 (copy)", is none of ours.
+_COLLECTION = re.compile(r"collection_([A-Za-z0-9._-]{1,128})")
+_SIDECAR = re.compile(r"collection_[^/]+/image_([A-Za-z0-9._-]{1,128})_metadata\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ class Cache:
         self._listings.clear()
         for entry in self.storage.list():
             head, separator, _ = entry.key.partition("/")
-            if separator and head.startswith("collection_"):
-                self._listings.setdefault(head.removeprefix("collection_"), {})[entry.key] = entry
+            match = _COLLECTION.fullmatch(head)
+            if separator and match:
+                self._listings.setdefault(match[1], {})[entry.key] = entry
         self._complete = True
 
     def entries(self, collection_id: str) -> dict[str, Entry]:
@@ -94,7 +97,7 @@ class Cache:
     def images(self, collection_id: str) -> Iterator[StoredImage]:
         """Yield a collection's stored images in the order of their ids."""
         found = (_SIDECAR.fullmatch(key) for key in self.entries(collection_id))
-        for image_id in sorted((match[2] for match in found if match), key=natural):
+        for image_id in sorted((match[1] for match in found if match), key=natural):
             stored = self.image(collection_id, image_id)
             if stored is not None:
                 yield stored
