@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 10
 _PIPE_WIDTH = 120
+_SHORT = 16
 
 
 def print_json(document: Any) -> None:
@@ -45,8 +46,10 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: s
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, caption=caption or None, caption_justify="left", pad_edge=False)
-    for name in header:
-        table.add_column(Text(name), overflow="fold")
+    rows = list(rows)
+    for name, *cells in zip(header, *rows, strict=True):
+        # only long texts are broken where the terminal is narrow
+        table.add_column(Text(name), overflow="fold", no_wrap=max(map(len, cells), default=0) <= _SHORT)
     for row in rows:
         table.add_row(*map(Text, row))
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
