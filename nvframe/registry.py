@@ -101,11 +101,12 @@ class Registry:
     def __init__(self, builtins: tuple[str, ...] = BUILTINS, group: str = hookspecs.PROJECT) -> None:
         self._group = group
         self._found: dict[tuple[str, str], list[Registered]] = {}
-        self._broken: dict[str, Listed] = {}
+        self._broken: dict[tuple[str, str], Listed] = {}
         self._installed_loaded = False
         for name in builtins:
-            for plugin in _descriptors(importlib.import_module(name)):
-                self._add(Registered(plugin, *_OWN))
+            for kind, hookimpl in _hookimpls(importlib.import_module(name)):
+                for plugin in _yielded(kind, hookimpl):
+                    self._add(Registered(plugin, *_OWN))
 
     def get(self, kind: type[Plugin], name: str) -> Registered:
         """Return the plugin of that kind and name.
@@ -198,16 +199,18 @@ class Registry:
     def _load_installed(self) -> None:
         if self._installed_loaded:
             return
+        # All or nothing: where a broken plugin raises, the next call looks at all of them again.
+        found = [registered for point in _entry_points(self._group) for registered in self._registered(point)]
+        for registered in found:
+            self._add(registered)
         self._installed_loaded = True
-        for point in _entry_points(self._group):
-            module = self._load(point)
-            if module is not None:
-                self._register(point, module)
 
     def _load(self, point: metadata.EntryPoint) -> Any:
         distribution, version = _owner(point)
         if _is_disabled(point.name, distribution):
-            self._broken[point.name] = Listed("", point.name, distribution, version, "disabled", "")
+            self._broken[point.name, distribution] = Listed(
+                "", point.name, distribution, version, "disabled", ""
+            )
             return None
         _trace(f"loading {point.value} of {distribution} {version}")
         try:
@@ -216,28 +219,41 @@ class Registry:
             self._report_broken(point, error)
             return None
 
-    def _register(self, point: metadata.EntryPoint, module: Any) -> None:
+    def _registered(self, point: metadata.EntryPoint) -> Iterator[Registered]:
+        """Yield what an entry point's module registers; one broken hookimpl costs only its own plugins."""
+        module = self._load(point)
+        if module is None:
+            return
         try:
-            found = list(_descriptors(module))
+            hookimpls = list(_hookimpls(module))
         except Exception as error:
             self._report_broken(point, error)
             return
-        for plugin in found:
-            _trace(f"found {plugin.kind} {plugin.name!r}")
-            self._add(Registered(plugin, *_owner(point)))
+        for kind, hookimpl in hookimpls:
+            try:
+                plugins = list(_yielded(kind, hookimpl))
+            except Exception as error:
+                self._report_broken(point, error)
+                continue
+            for plugin in plugins:
+                _trace(f"found {plugin.kind} {plugin.name!r}")
+                yield Registered(plugin, *_owner(point))
 
     def _report_broken(self, point: metadata.EntryPoint, error: Exception) -> None:
         distribution, version = _owner(point)
         problem = f"{type(error).__name__}: {error}"
         if os.environ.get("NVFRAME_STRICT_PLUGINS") == "1":
             raise PluginLoadError(f"plugin {point.name!r} of {distribution} {version}: {problem}") from error
-        if point.name not in self._broken:
+        known = self._broken.get((point.name, distribution))
+        self._broken[point.name, distribution] = Listed(
+            "", point.name, distribution, version, "broken", problem
+        )
+        if known is None:
             warnings.warn(
                 f"plugin {point.name!r} of {distribution} {version} was left out: {problem}",
                 PluginLoadWarning,
                 stacklevel=2,
             )
-        self._broken[point.name] = Listed("", point.name, distribution, version, "broken", problem)
 
     def _unknown(self, kind: type[Plugin], name: str) -> str:
         names = self.names(kind)
@@ -275,19 +291,22 @@ def load_factory(plugin: Plugin) -> Callable[..., Any]:
     return factory
 
 
-def _descriptors(module: Any) -> Iterator[Plugin]:
-    """Yield what one module's hookimpls yield, each hookimpl called alone."""
+def _hookimpls(module: Any) -> Iterator[tuple[type[Plugin], Callable[[], Any]]]:
+    """Yield the kind and the function of each hookimpl in a module, to be called alone."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(module)
     manager.check_pending()
     for kind in KINDS:
-        caller = getattr(manager.hook, f"nvframe_{kind.plural}")
-        for hookimpl in caller.get_hookimpls():
-            for plugin in hookimpl.function():
-                if not isinstance(plugin, kind):
-                    raise PluginError(f"nvframe_{kind.plural} yielded {plugin!r}, not a {kind.__name__}")
-                yield plugin
+        for hookimpl in getattr(manager.hook, f"nvframe_{kind.plural}").get_hookimpls():
+            yield kind, hookimpl.function
+
+
+def _yielded(kind: type[Plugin], function: Callable[[], Any]) -> Iterator[Plugin]:
+    for plugin in function():
+        if not isinstance(plugin, kind):
+            raise PluginError(f"nvframe_{kind.plural} yielded {plugin!r}, not a {kind.__name__}")
+        yield plugin
 
 
 def _entry_points(group: str) -> list[metadata.EntryPoint]:
