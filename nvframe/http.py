@@ -8,7 +8,7 @@ import random
 import re
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,13 +90,15 @@ class Breaker:
 
     def __init__(self, attempts: int) -> None:
         self._limit = attempts
-        self._in_a_row: defaultdict[str, int] = defaultdict(int)
+        self._in_a_row: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._lock = threading.Lock()
 
     def check(self, url: str) -> None:
         """Raise DownloadError if the host of `url` has failed too often."""
         host = _host(url)
-        if self._in_a_row[host] >= self._limit:
+        with self._lock:
+            longest = max(self._in_a_row[host].values(), default=0)
+        if longest >= self._limit:
             raise DownloadError(
                 f"no further request to {host} in this call: {self._limit} in a row failed; try again later",
                 retryable=True,
@@ -105,10 +107,12 @@ class Breaker:
 
     def note(self, url: str, error: DownloadError | None = None) -> None:
         """Count a connection error or 5xx; a success, or any other answer, shows a living host."""
-        host = _host(url)
         lost = error is not None and error.retryable and (error.status is None or error.status >= 500)
+        # An API that answers says nothing about a dead file store behind the same host: each is counted apart.
+        service = "".join(urlsplit(url).path.split("/")[1:2])
         with self._lock:
-            self._in_a_row[host] = self._in_a_row[host] + 1 if lost else 0
+            counts = self._in_a_row[_host(url)]
+            counts[service] = counts[service] + 1 if lost else 0
 
     def __reduce__(self) -> tuple[type[Breaker], tuple[int]]:
         # Each process counts for itself: a lock does not travel.
