@@ -11,6 +11,7 @@ from nvframe import layout
 from nvframe.cache import Cache, StoredImage
 from nvframe.errors import DownloadError, SourceError
 from nvframe.filters import matches, normalise
+from nvframe.http import without_secrets
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.work import Task, WorkPlan
 from nvframe.types import ORIGINAL, Asset, CollectionRecord, Failure, ImageRecord, Metadata
@@ -103,14 +104,18 @@ class Candidates:
                 yield found
                 continue
             collection = replace(found, metadata=normalise(found.metadata))
+            if self._stopped:
+                return
             if self._keeps_collection(collection.metadata) and not self._is_complete(collection):
                 yield from self._collection_images(collection)
 
     def _collection_images(self, collection: CollectionRecord) -> Iterator[Candidate]:
         for found in self._plan.source.images(collection):
+            if self._stopped or collection.id in self._given_up:
+                return
             if isinstance(found, Failure):
                 yield found
-            elif found.id not in self._visited and collection.id not in self._given_up:
+            elif found.id not in self._visited:
                 record = replace(found, metadata=normalise(found.metadata))
                 if self._keeps_image(record.metadata):
                     yield self._remote(record, collection.metadata)
@@ -217,7 +222,9 @@ class Candidates:
     def _files(self, record: ImageRecord) -> tuple[str, ...]:
         """Return the keys of the files that would be believed without a record."""
         present = self._cache.entries(record.collection_id)
-        keys = (layout.asset_key(record.collection_id, record.id, role) for role in (ORIGINAL, layout.RESAMPLED))
+        keys = (
+            layout.asset_key(record.collection_id, record.id, role) for role in (ORIGINAL, layout.RESAMPLED)
+        )
         return tuple(key for key in keys if key in present)
 
     def _stored_task(self, stored: StoredImage) -> Task | None:
@@ -310,7 +317,7 @@ class Candidates:
         self, error: Exception, image_id: str | None = None, collection_id: str | None = None
     ) -> Failure:
         source = self._plan.source
-        url = getattr(getattr(source, "client", None), "base_url", source.name)
+        url = without_secrets(getattr(getattr(source, "client", None), "base_url", source.name))
         retryable = isinstance(error, DownloadError) and error.retryable
         return Failure(
             "list", source.name, image_id, collection_id, url, type(error).__name__, str(error), retryable
