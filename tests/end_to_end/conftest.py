@@ -58,16 +58,16 @@ def _add_stop_signal_maps(root):
         img = draw(INHIBITION, box, "unthresholded", np.random.default_rng(image_id))
         if contrast.startswith("go"):
             img = Nifti1Image(-img.get_fdata(dtype="float32"), img.affine)
-        body, name = img.to_bytes(), f"stop_{image_id}"
-        media = root / f"media/images/{collection_id}/{name}.nii"
+        body, name = nifti.encode(img), f"stop_{image_id}"
+        media = root / f"media/images/{collection_id}/{name}.nii.gz"
         media.parent.mkdir(parents=True, exist_ok=True)
         media.write_bytes(body)
         row = image_metadata(collection_id, image_id, INHIBITION, "unthresholded", name, len(body), 30.0)
         row |= {
-            "file": row["file"].removesuffix(".gz"),
             "contrast_definition": contrast,
             "map_type": map_type,
             "number_of_subjects": subjects,
+            "statistic_parameters": None,
         }
         rows.setdefault(collection_id, []).append(row)
         (root / f"words/{image_id}.json").write_text(json.dumps(words))
