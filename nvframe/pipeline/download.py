@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nvframe.errors import DownloadError, IntegrityError
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from nvframe.contracts import MetadataSource
 
 log = logging.getLogger(__name__)
+
+_NO_SUCH_RANGE = 416
 
 INTEGRITY_TRIES = 2
 """Downloads of a file that arrives complete but is no image: once more, in case a proxy answered."""
@@ -64,17 +68,37 @@ class Download:
         raise AssertionError("INTEGRITY_TRIES is at least 1")  # pragma: no cover
 
     def _attempt(self) -> None:
-        start = len(self._body) if self._validator else 0
-        with self._source.open_image(self._record, start, self._validator) as stream:
-            if stream.start != len(self._body):
+        if self._validator is None:
+            self._forget()
+        with self._opened() as stream:
+            if stream.start == 0:
                 self._forget()
-            if stream.start != len(self._body):
-                raise DownloadError("the server resumed at another place than asked", retryable=True)
-            self._validator = stream.validator
+            self._check_resumed(stream)
+            self._validator = stream.validator or self._validator
             for chunk in stream.chunks:
                 self._body += chunk
                 self.received += len(chunk)
             self._check_length(stream)
+
+    @contextmanager
+    def _opened(self) -> Iterator[ByteStream]:
+        try:
+            with self._source.open_image(self._record, len(self._body), self._validator) as stream:
+                yield stream
+        except DownloadError as error:
+            if error.status != _NO_SUCH_RANGE or not self._body:
+                raise
+            self._forget()
+            raise DownloadError(str(error), retryable=True, status=error.status) from error
+
+    def _check_resumed(self, stream: ByteStream) -> None:
+        """Raise unless what comes is the rest of the same file: a server may disregard ``If-Range``."""
+        elsewhere = stream.start != len(self._body)
+        changed = stream.start > 0 and stream.validator not in (None, self._validator)
+        if elsewhere or changed:
+            self._forget()
+            what = "resumed at another place than asked" if elsewhere else "resumed with another file"
+            raise DownloadError(f"the server {what}", retryable=True)
 
     def _check_length(self, stream: ByteStream) -> None:
         if stream.size is not None and len(self._body) != stream.size:

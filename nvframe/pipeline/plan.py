@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from nvframe import layout
 from nvframe.errors import PluginError
 from nvframe.http import Retry
+from nvframe.pipeline.identity import identity_of, name_of
 from nvframe.pipeline.work import Step, WorkPlan
 from nvframe.plugins import AnnotatorPlugin, FilterPlugin, ImageProcessorPlugin
 from nvframe.types import ORIGINAL, Metadata
@@ -249,12 +250,11 @@ def _step(registry: Registry, selector: Any) -> Step:
     processor, registered, params = registry.build(ImageProcessorPlugin, selector)
     if not callable(processor):
         raise PluginError(f"processor {selector!r} cannot be called")
-    parameters = getattr(processor, "parameters", None)
-    described = parameters() if callable(parameters) else params
-    name = registered.plugin.name if registered else _name_of(processor)
+    name = registered.plugin.name if registered else name_of(processor)
+    identity, described = identity_of(name, processor, registered, params)
     return Step(
         name=name,
-        identity=f"{name} {_version_of(processor, registered)} {layout.digest(described)}",
+        identity=identity,
         processor=processor,
         plain=bool(registered and registered.builtin and _is_default(registry, registered, described)),
     )
@@ -270,21 +270,6 @@ def _is_default(registry: Registry, registered: Registered, described: Any) -> b
         return False  # it has a parameter without a default
     parameters = getattr(default, "parameters", None)
     return callable(parameters) and layout.digest(parameters()) == layout.digest(described)
-
-
-def _version_of(processor: Any, registered: Registered | None) -> str:
-    version = getattr(processor, "version", None)
-    if registered is not None and not registered.builtin:
-        return f"{registered.distribution} {version or registered.version}"
-    if version is None and hasattr(processor, "__code__"):
-        # A plain function without a version is known by its code, so that an edited one is not taken for the old.
-        return layout.digest([processor.__code__.co_code.hex(), processor.__code__.co_names])
-    return str(version or "0")
-
-
-def _name_of(processor: Any) -> str:
-    named = processor if hasattr(processor, "__qualname__") else type(processor)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _annotator(registry: Registry, selector: Any, context: Mapping[str, Any]) -> Annotator:

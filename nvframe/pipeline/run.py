@@ -127,10 +127,11 @@ class _Run:
         return self._finished()
 
     def find(self) -> RunResult:
-        for candidate in self._candidates:
-            if len(self._result.outcomes) == self._query.max_images:
-                break
+        wanted = self._query.max_images
+        for candidate in self._candidates if wanted != 0 else ():
             self._take(candidate if isinstance(candidate, Failure) else Outcome(candidate.record, None))
+            if len(self._result.outcomes) == wanted:
+                break
         return self._finished()
 
     def _submit(self, pool: Executor, candidate: Candidate) -> Future[Any] | Turn:
@@ -196,7 +197,9 @@ class _Run:
         if self._in_collection[collection_id] == MAX_FAILURES_IN_COLLECTION:
             self._candidates.give_up(collection_id)
             log.warning(
-                "collection %s: gave up after %d failed images in a row", collection_id, self._in_a_row
+                "collection %s: gave up after %d failed images in a row",
+                collection_id,
+                MAX_FAILURES_IN_COLLECTION,
             )
         if self._in_a_row == MAX_CONSECUTIVE_FAILURES:
             self._candidates.stop()
@@ -207,7 +210,7 @@ class _Run:
         if tidy is not None and not self._plan.offline:
             tidy()
         result = self._result
-        result.failures.extend(self._cache.failures)
+        result.failures.extend(self._lasting_damage())
         found_local = self._candidates.found_local
         result.report = Report(
             images=len(result.outcomes),
@@ -227,6 +230,15 @@ class _Run:
         )
         self._tell(self._event("finish"))
         return result
+
+    def _lasting_damage(self) -> list[Failure]:
+        """Return what of the damage found in storage this run did not mend."""
+        mended = {each.record.id for each in self._result.outcomes if each.asset is not None}
+        return [
+            each
+            for each in self._cache.failures
+            if (each.image_id not in mended if each.image_id else each.collection_id not in self._described)
+        ]
 
     def _tell(self, event: FetchEvent) -> None:
         for observer in self._observers:

@@ -144,10 +144,7 @@ def process_image(plan: WorkPlan, task: Task) -> Outcome:
     job = _Job(plan, task)
     try:
         asset = job.asset()
-    except _Lost as lost:
-        return Outcome(task.record, None, failures=(lost.failure,), nbytes=job.received)
-    annotations, failures = job.annotate(asset)
-    try:
+        annotations, failures = job.annotate(asset)
         job.finish()
     except _Lost as lost:
         return Outcome(task.record, None, failures=(lost.failure,), nbytes=job.received)
@@ -196,6 +193,11 @@ class _Job:
             except (IntegrityError, OSError) as error:
                 if self.plan.offline:
                     raise _Lost(failure_of(error, "verify", "cache", self.record)) from error
+            except Exception as error:
+                raise _Lost(failure_of(error, "open", "storage", self.record)) from error
+        if self.plan.offline:
+            offline = SourceError("not stored, and the network is off")
+            raise _Lost(failure_of(offline, "download", self.record.source, self.record))
         return self._download()
 
     def _download(self) -> tuple[bytes, bytes]:

@@ -130,6 +130,8 @@ def _checked(page: Any, path: str) -> dict[str, Any]:
 
 
 def _timed_out(error: DownloadError) -> bool:
+    """Tell whether no answer came in time, or its body stopped coming."""
     import requests
+    import urllib3
 
-    return isinstance(error.__cause__, requests.Timeout)
+    return isinstance(error.__cause__, requests.Timeout | urllib3.exceptions.TimeoutError)

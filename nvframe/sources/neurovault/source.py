@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from nvframe.errors import DownloadError, SourceError
 from nvframe.filters import IsIn
-from nvframe.http import HttpClient, Retry, validator_of
+from nvframe.http import HttpClient, Retry, validator_of, without_secrets
 from nvframe.sources.neurovault.paging import Pager, Row
 from nvframe.sources.neurovault.terms import basic_collection_terms, basic_image_terms
 from nvframe.types import ByteStream, CollectionRecord, Failure, ImageRecord, Metadata
@@ -61,7 +61,7 @@ class NeuroVault:
     def __init__(self, url: str | None = None, timeout: float = 10.0, retry: Retry | None = None) -> None:
         base = url or os.environ.get(URL_VARIABLE) or URL
         if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).hostname:
-            raise SourceError(f"{base!r} is no http or https URL: check {URL_VARIABLE}")
+            raise SourceError(f"{without_secrets(base)!r} is no http or https URL: check {URL_VARIABLE}")
         self.client = HttpClient(base, timeout, retry)
 
     @property
@@ -120,6 +120,8 @@ class NeuroVault:
         self, record: ImageRecord, start: int = 0, validator: str | None = None
     ) -> Iterator[ByteStream]:
         """Open an image's bytes; from `start` on where the server still has the same file and offers ranges."""
+        if not record.url:
+            raise DownloadError("the record names no file")
         # A server that compresses on the fly could not say how many bytes to expect.
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if start and validator:
@@ -159,8 +161,16 @@ class NeuroVault:
         )
 
     def _file_url(self, file: object) -> str:
+        if not file:
+            return ""
+        try:
+            return self._quoted(str(file))
+        except ValueError:  # no address at all: said when it is opened
+            return str(file)
+
+    def _quoted(self, file: str) -> str:
         base = urlsplit(self.client.base_url)
-        url = quote(urljoin(self.client.base_url, str(file or "")), safe="%/:=&?~#+!$,;'@()*[]")
+        url = quote(urljoin(self.client.base_url, file), safe="%/:=&?~#+!$,;'@()*[]")
         # Old rows link to http: asking the same host over https saves a redirect in clear text.
         if base.scheme == "https" and urlsplit(url).hostname == base.hostname:
             return url.replace("http://", "https://", 1) if url.startswith("http://") else url
@@ -173,7 +183,7 @@ class NeuroVault:
             NAME,
             None,
             collection_id,
-            self.client.base_url,
+            without_secrets(self.client.base_url),
             type(error).__name__,
             str(error),
             retryable,
