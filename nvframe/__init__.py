@@ -12,6 +12,7 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from nvframe import errors, imaging, neurovault, options, testing
+    from nvframe.errors import Skip
     from nvframe.frame import Frame, fetch, search
     from nvframe.hookspecs import hookimpl
     from nvframe.layout import get_data_dirs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Frame",
+    "Skip",
     "errors",
     "fetch",
     "fetch_neurovault",
@@ -43,6 +45,7 @@ __all__ = [
 
 _HOME = {
     "Frame": "nvframe.frame",
+    "Skip": "nvframe.errors",
     "fetch": "nvframe.frame",
     "search": "nvframe.frame",
     "fetch_neurovault": "nvframe.neurovault",
