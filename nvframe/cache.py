@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from nvframe import layout
 from nvframe.errors import IntegrityError
 from nvframe.filters import normalise
-from nvframe.types import ORIGINAL, Asset, Entry, Failure
+from nvframe.types import ORIGINAL, Asset, Entry, Failure, parsed_json
 
 if TYPE_CHECKING:
     from nvframe.contracts import Storage
@@ -147,7 +145,7 @@ class Cache:
 
     def _read(self, key: str, collection_id: str, image_id: str | None) -> dict[str, Any] | None:
         try:
-            value = orjson.loads(self.storage.read(key))
+            value = parsed_json(self.storage.read(key))
             if not isinstance(value, dict):
                 raise IntegrityError("not a JSON object")
             return normalise(value)

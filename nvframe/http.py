@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from nvframe.errors import DownloadError
+from nvframe.types import parsed_json
 
 if TYPE_CHECKING:
     import requests
@@ -185,14 +186,12 @@ class HttpClient:
         return (retry or self.retry)(lambda: self._json_once(url, params))
 
     def _json_once(self, url: str, params: Mapping[str, Any] | None) -> Any:
-        import orjson
-
         with self.stream(url, {"Accept": "application/json"}, params) as response:
             body = b"".join(self.chunks(response, MAX_JSON_BYTES, decode=True))
             kind = response.headers.get("Content-Type", "")
         try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
+            return parsed_json(body)
+        except ValueError as error:
             what = "an HTML page" if "html" in kind or body.lstrip()[:1] == b"<" else "no valid JSON"
             raise DownloadError(f"{without_secrets(response.url)} answered {what}", retryable=True) from error
 

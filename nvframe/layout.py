@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from nvframe.errors import StorageError
-from nvframe.types import ORIGINAL, Asset, checked_id
+from nvframe.types import ORIGINAL, Asset, checked_id, json_bytes
 
 if TYPE_CHECKING:
     from nvframe.contracts import Storage
@@ -221,7 +221,7 @@ def sidecar_json(metadata: Mapping[str, Any], assets: Mapping[str, Asset]) -> by
     """Return the bytes of a sidecar: nilearn's keys, nothing absolute, and what nvframe knows of the assets."""
     shown = portable(metadata)
     shown[OWN_KEY] = {"schema": SCHEMA, "assets": {role: asset.to_json() for role, asset in assets.items()}}
-    return orjson.dumps(shown)
+    return json_bytes(shown)
 
 
 def location(storage: Storage, key: str) -> str:

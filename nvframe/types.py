@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +21,34 @@ ORIGINAL = "original"
 """Role of the file as the source served it."""
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def parsed_json(data: bytes) -> Any:
+    """Return the value of a JSON document; ValueError if it is none.
+
+    NaN and Infinity are no JSON, but Python writes them: so does nilearn into its caches, and so may a server.
+
+    Examples
+    --------
+    >>> parsed_json(b'{"score": NaN, "id": 11}')
+    {'score': nan, 'id': 11}
+    """
+    import orjson
+
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if b"NaN" in data or b"Infinity" in data:
+            with suppress(ValueError, RecursionError):
+                return json.loads(data)
+        raise
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as the JSON that Python and nilearn write: NaN stays NaN, and no integer is too large."""
+    import orjson
+
+    return json.dumps(value, default=lambda odd: orjson.loads(orjson.dumps(odd))).encode()
 
 
 def checked_id(value: object) -> str:

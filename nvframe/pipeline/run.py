@@ -12,8 +12,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from nvframe import layout
 from nvframe.cache import Cache
 from nvframe.errors import NvframeError, PartialResultWarning
@@ -21,7 +19,7 @@ from nvframe.pipeline.candidates import Candidate, Candidates, shown_metadata
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.window import Window
 from nvframe.pipeline.work import Outcome, Task, WorkPlan, process_image
-from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata
+from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata, json_bytes
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +150,7 @@ class _Run:
         metadata = self._candidates.collections[collection_id]
         relative = {**layout.portable(metadata), "relative_path": layout.collection_prefix(collection_id)}
         if self._cache.collection(collection_id) != relative:
-            self._plan.storage.put(layout.collection_key(collection_id), orjson.dumps(relative))
+            self._plan.storage.put(layout.collection_key(collection_id), json_bytes(relative))
 
     def _completed(self, turn: Turn) -> None:
         """Count in completion order: this is what progress shows."""

@@ -9,12 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from nvframe import layout
 from nvframe.errors import DownloadError, IntegrityError, ProcessingError, Skip, SourceError
 from nvframe.http import Retry
-from nvframe.types import ORIGINAL, Asset, Failure, ImageRecord, Processed, Stage
+from nvframe.types import ORIGINAL, Asset, Failure, ImageRecord, Processed, Stage, json_bytes, parsed_json
 
 if TYPE_CHECKING:
     from nvframe.contracts import Annotator, MetadataSource, Storage
@@ -296,7 +294,7 @@ class _Job:
                 raise SourceError("not stored, and the network is off")
             img = self._image(asset) if annotator.needs_image else None
             made = annotator.annotate(record, img)
-            storage.put(key, orjson.dumps(made))
+            storage.put(key, json_bytes(made))
             return made
 
     def _image(self, asset: Asset) -> Any:
@@ -324,9 +322,11 @@ def _apply(step: Step, img: Any, record: ImageRecord) -> Processed:
     except Skip as reason:
         log.info("image %s: %s does not apply: %s", record.id, step.name, reason)
         made = img
-    if made is None:
-        raise ProcessingError("the processor returned None instead of an image")
-    return made if isinstance(made, Processed) else Processed(made)
+    processed = made if isinstance(made, Processed) else Processed(made)
+    if not (hasattr(processed.img, "dataobj") and hasattr(processed.img, "affine")):
+        what = "None" if processed.img is None else f"{type(processed.img).__name__!r}"
+        raise ProcessingError(f"the processor returned {what} instead of an image")
+    return processed
 
 
 def _info_of(img: Any) -> ImageInfo:
@@ -337,7 +337,7 @@ def _info_of(img: Any) -> ImageInfo:
 
 
 def _json_object(data: bytes) -> Mapping[str, Any]:
-    value = orjson.loads(data)
+    value = parsed_json(data)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - damage, not a wrong argument
     return value
