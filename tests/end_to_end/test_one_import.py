@@ -7,6 +7,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from nvframe import fetch_neurovault
+
 WRITTEN_FOR_NILEARN = """
 import nibabel as nib
 import numpy as np
@@ -79,3 +81,12 @@ def test_a_script_for_nilearn_runs_after_changing_only_the_import(literature, tm
         one, other = nib.load(one).get_fdata(), nib.load(other).get_fdata()
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * np.abs(other).max())
     assert pickle.loads(pickle.dumps(ours["maps"])).images == ours["maps"].images
+
+
+def test_messages_go_to_standard_error(nvframe_server, data_dir, capsys):
+    fetch_neurovault(max_images=2, verbose=0)
+    assert capsys.readouterr() == ("", "")
+    fetch_neurovault(max_images=3)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "3 images, 2 of them stored before; 0 failures" in said.err
