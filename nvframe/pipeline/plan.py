@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from nvframe import layout
 from nvframe.errors import PluginError
+from nvframe.filters import IsIn
 from nvframe.http import Retry
 from nvframe.pipeline.identity import identity_of, name_of
 from nvframe.pipeline.work import Step, WorkPlan
@@ -88,7 +89,7 @@ def make_query(
         on_images, on_collections = _moved_collection_id(on_images, on_collections)
     extra = [_checked_filter(registry, selector) for selector in filters]
     return Query(
-        collection_terms=on_collections,
+        collection_terms=_with_id_as_number(on_collections),
         image_terms=on_images,
         collection_filters=(
             *_given("collection_filter", collection_filter),
@@ -166,6 +167,14 @@ def _moved_collection_id(
         return image_terms, collection_terms
     rest = {key: value for key, value in image_terms.items() if key != "collection_id"}
     return rest, {**collection_terms, "id": wanted}
+
+
+def _with_id_as_number(collection_terms: dict[str, Any]) -> dict[str, Any]:
+    """Let an id that is written as text find the number it stands for, as the server's own address does."""
+    wanted = collection_terms.get("id")
+    if not (isinstance(wanted, str) and wanted.isdecimal()):
+        return collection_terms
+    return {**collection_terms, "id": IsIn(int(wanted), wanted)}
 
 
 def _given(name: str, predicate: Predicate | None) -> tuple[Predicate, ...]:

@@ -203,7 +203,7 @@ def _decimal(value: object) -> str:
 def _ids_in(term: object) -> Iterable[str] | None:
     """Return the ids that a term on ``id`` names, or None where it leaves them open."""
     if isinstance(term, IsIn):
-        return [str(value) for value in term.values]
+        return dict.fromkeys(str(value) for value in term.values)
     # numpy integers are no int, but stand for one by __index__.
     named = isinstance(term, str) or (hasattr(term, "__index__") and not isinstance(term, bool))
     return [str(term)] if named else None
