@@ -50,17 +50,16 @@ class Window(Generic[Item, Result]):
         source = iter(items)
         exhausted = False
         while True:
-            while not exhausted and self._has_slot():
+            # What is ready goes out first: the caller may want to stop.
+            yield from self._ready()
+            if not exhausted and self._has_slot():
                 try:
                     self._start(next(source))
                 except StopIteration:
                     exhausted = True
-                if self._turns and not self._running:
-                    break  # hand a ready result on before pulling more
-            yield from self._ready()
-            if self._running:
+            elif self._running:
                 self._collect()
-            elif not self._turns and (exhausted or not self._has_slot()):
+            else:
                 return
 
     def _has_slot(self) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nvframe.errors import DownloadError
-from nvframe.http import HttpClient, Retry
+from nvframe.http import HttpClient
 
 FIRST_LIMIT = 200
 MAX_LIMIT = 1000
@@ -64,7 +65,8 @@ class Pager:
         yield from self._shortfall()
 
     def _next_page(self) -> list[Row]:
-        retry = Retry(tries=1) if self._splitting else Retry(tries=min(2, self._client.retry.tries))
+        own = self._client.retry
+        retry = replace(own, tries=1 if self._splitting else min(2, own.tries))
         params = {**self._params, "limit": self._limit, "offset": self._offset}
         started = time.monotonic()
         page = _checked(self._client.get_json(self._path, params, retry), self._path)
