@@ -1,6 +1,7 @@
 """The pages of the documentation run as written, and those about nilearn's calls with nilearn's import too."""
 
 import contextlib
+import os
 import re
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from nilearn.masking import unmask
 
+from nvframe.testing import NeuroVaultServer
 from nvframe.testing.brains import TASKS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -105,6 +107,59 @@ def test_ica_page_gives_each_network_its_words(reader, tmp_path):
     np.testing.assert_allclose(names["same_rows"], expected, atol=1e-5 * np.abs(expected).max())
 
 
+def before_the_figures(name):
+    """Return a page's blocks up to the part that is nvframe's own, without what only draws."""
+    text = (DOCS / f"how-to/{name}.md").read_text(encoding="utf-8").partition(FURTHER)[0]
+    return [code.partition("import matplotlib")[0] for code in BLOCK.findall(text)]
+
+
+@pytest.mark.parametrize("name", TOLD_FOR_NILEARN)
+def test_a_mirror_of_what_was_fetched_gives_the_same(name, reader, serve, monkeypatch, tmp_path):
+    blocks = before_the_figures(name)
+    first = run(blocks, name)
+    serve(NeuroVaultServer.from_dataset(tmp_path / "data/neurovault"))
+    monkeypatch.setenv("NVFRAME_DATA", str(tmp_path / "elsewhere"))
+    second = run(blocks, name)
+    assert second["maps"].failures == []
+    assert all("elsewhere" in path for path in second["maps"].images)
+    same_arrays(first, second)
+
+
+def same_arrays(one, other):
+    names = [key for key, value in one.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+    assert len(names) >= 2
+    for key in names:
+        np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """Serve an empty bucket of the page's name on loopback, with its profile."""
+    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    keys = "aws_access_key_id = test\naws_secret_access_key = test\n"
+    (tmp_path / "credentials").write_text(f"[lab]\n{keys}")
+    (tmp_path / "config").write_text("[profile lab]\nregion = us-east-1\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    client = boto3.Session(profile_name="lab").client("s3")
+    client.create_bucket(Bucket="lab-bucket", ACL="public-read")
+    yield
+    client.close()
+    server.stop()
+
+
+def test_the_page_about_buckets_runs(reader, bucket):
+    pytest.importorskip("s3fs")
+    names = run(code_of(DOCS / "how-to/storage.md"), "storage")
+    assert len(names["frame"]) == names["ds"].sizes["image"] > 30
+    assert all(url.startswith("s3://lab-bucket/maps/neurovault/") for url in names["frame"].images)
+
+
 @contextlib.contextmanager
 def nilearn_may_warn():
     with warnings.catch_warnings():
@@ -114,8 +169,7 @@ def nilearn_may_warn():
 
 @pytest.mark.parametrize("name", TOLD_FOR_NILEARN)
 def test_only_the_import_differs(name, reader, peer, monkeypatch, tmp_path):
-    text = (DOCS / f"how-to/{name}.md").read_text(encoding="utf-8").partition(FURTHER)[0]
-    blocks = [code.partition("import matplotlib")[0] for code in BLOCK.findall(text)]
+    blocks = before_the_figures(name)
     commented, ours = blocks[0].splitlines()
     assert commented.startswith("# from nilearn.datasets import ")
     assert ours == commented.removeprefix("# ").replace("nilearn.datasets", "nvframe")
@@ -130,9 +184,4 @@ def test_only_the_import_differs(name, reader, peer, monkeypatch, tmp_path):
     ours, theirs = with_nvframe["maps"], with_nilearn["maps"]
     assert [Path(path).name for path in ours.images] == [Path(path).name for path in theirs.images]
     assert [meta["id"] for meta in ours.images_meta] == [meta["id"] for meta in theirs.images_meta]
-    compared = 0
-    for key, value in with_nvframe.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            np.testing.assert_array_equal(value, with_nilearn[key], err_msg=key)
-            compared += 1
-    assert compared >= 2
+    same_arrays(with_nvframe, with_nilearn)
