@@ -205,7 +205,7 @@ class _Run:
 
     def _finished(self) -> RunResult:
         tidy = getattr(self._plan.storage, "tidy", None)
-        if tidy is not None and not self._plan.offline:
+        if tidy is not None:
             tidy()
         result = self._result
         result.failures.extend(self._lasting_damage())
