@@ -67,7 +67,7 @@ def test_page_runs_from_top_to_bottom(page, reader):
     run(code_of(page), page.stem)
 
 
-def test_stop_signal_page_finds_the_network_of_stopping(reader, tmp_path):
+def test_stop_signal_page_finds_the_network_of_stopping(reader, downloads, tmp_path):
     names = run(code_of(DOCS / "how-to/stop-signal-meta-analysis.md"), "stop-signal")
     assert set(names["studies"]) == {101, 102, 103, 104, 105, 106}
     figures = sorted(tmp_path.glob("*.png"))
@@ -84,7 +84,8 @@ def test_stop_signal_page_finds_the_network_of_stopping(reader, tmp_path):
         assert stat_map[i, j, k] > names["threshold"]
     assert values.min() > -names["threshold"]
 
-    # One array of what t-to-z made says the same.
+    # One array of what t-to-z made says the same, and cost no download.
+    assert len(downloads(reader)) == 7
     combined = names["combined"].values[mask.get_fdata() > 0]
     assert np.corrcoef(combined, values)[0, 1] > 0.99
     assert nib.load("stop-signal.nii.gz").shape == mask.shape
