@@ -159,6 +159,8 @@ def sides(peer, monkeypatch, tmp_path):
 
     def sides(server):
         theirs = peer(server)
+        # its log looks through the whole stack for each line, also for those it does not print: seconds per test
+        monkeypatch.setattr(theirs.logger, "log", lambda *args, **kwargs: None)
         for variable, value in server.environ.items():
             monkeypatch.setenv(variable, value)
         return Side(theirs, server, tmp_path / "peer"), Side(neurovault, server, tmp_path / "ours")
