@@ -1,0 +1,1 @@
+"""nvframe beside nilearn: one row per workload of the performance table; run ``python -m benchmarks``."""

@@ -1,0 +1,1 @@
+"""The rows, by room: each function takes `Settings` and returns what it measured."""
