@@ -43,7 +43,8 @@ def like(img: Any, data: Any, affine: Any) -> Any:
             data = data.astype(np.int32)
     header = img.header.copy()
     fields = getattr(getattr(header, "structarr", None), "dtype", np.dtype([])).names or ()
-    fresh = {"scl_slope": 0.0, "scl_inter": 0.0, "glmax": 0.0, "cal_max": data.max(), "cal_min": data.min()}
+    shown = (data.min().real, data.max().real)  # a display range is real, that of complex voxels too
+    fresh = {"scl_slope": 0.0, "scl_inter": 0.0, "glmax": 0.0, "cal_max": shown[1], "cal_min": shown[0]}
     for field in fresh.keys() & set(fields):
         header[field] = fresh[field]
     cls = nibabel.Nifti1Image if type(img) is nibabel.Nifti1Pair else type(img)

@@ -200,6 +200,8 @@ def apply(
     """
     import numpy as np
 
+    if any(operator.first == operator.stop for operator in operators):
+        return  # no target voxel lies within the image, as with a single slice between two of the target's
     # x runs fastest in a NIfTI file, so the transposed array is contiguous and z leads; contracting z
     # first makes one large product of it
     data = np.ascontiguousarray(volume.T)
