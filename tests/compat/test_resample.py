@@ -207,6 +207,38 @@ def test_target_3x3(interpolation):
     compare(make((6, 7, 8), affine_of((-2, 2, 2), (6, -6, -6))), np.diag([3.0, 3, 2.5]), None, interpolation)
 
 
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("on_grid", [True, False])
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_a_single_slice_on_and_between_the_target_s(axis, on_grid, interpolation):
+    shape, origin = [6, 7, 8], [-6, -6, -6]
+    shape[axis], origin[axis] = 1, -3 if on_grid else -4
+    for zoom in (2, -2):
+        compare(
+            make(shape, affine_of((zoom, 2, 2), origin)),
+            affine_of((3, 3, 3), (-18, -9, -9)),
+            None,
+            interpolation,
+        )
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("oblique", [0, 0.2])
+def test_complex_data_takes_the_general_path(interpolation, oblique):
+    real, imaginary = (np.asanyarray(make((6, 7, 8), np.eye(4), seed=seed).dataobj) for seed in (1, 2))
+    affine = affine_of((-2, 2, 2), (6, -6, -6))
+    affine[0, 1] = oblique
+    img = nibabel.Nifti1Image(real + 1j * imaginary, affine)
+    target = affine_of((3, 3, 3), (-9, -9, -9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = resample_img(img, target, interpolation=interpolation)
+    ours = resample(img, target, interpolation=interpolation)
+    expected, found = (np.asanyarray(each.dataobj) for each in (theirs, ours))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(real).max())
+    same_header(ours.header, theirs.header, 1e-6)
+
+
 def test_same_grid():
     img = make((6, 7, 8), affine_of((-2, 2, 2), (6, -6, -6)), "i2")
     compare(img, img.affine, img.shape)
