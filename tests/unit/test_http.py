@@ -213,6 +213,26 @@ def test_a_living_host_closes_the_breaker(server, status):
                 read(client)
 
 
+def test_lists_that_are_answered_do_not_hide_that_files_are_lost(server):
+    client = HttpClient(server.url, retry=ONCE)
+    server.faults.add("status", "/media/", times=None, status=503)
+    for _ in range(http.BREAKER_LOSSES):
+        client.get_json(IMAGES)
+        with pytest.raises(DownloadError, match="503"):
+            read(client)
+    with pytest.raises(DownloadError, match="no further request"):
+        client.get_json(IMAGES)
+
+
+def test_a_list_that_cannot_be_rendered_is_no_dead_host(server):
+    client = HttpClient(server.url, retry=ONCE)
+    server.faults.add("status", IMAGES, times=2 * http.BREAKER_LOSSES, status=500)
+    for _ in range(2 * http.BREAKER_LOSSES):
+        with pytest.raises(DownloadError, match="500"):
+            client.get_json(IMAGES)
+    assert client.get_json(IMAGES)["count"] == 2
+
+
 def test_the_breaker_is_per_host(server, serve):
     client = HttpClient(server.url, retry=ONCE)
     other = serve([b"1"])
