@@ -2,10 +2,12 @@
 
 import os
 
+import nibabel as nib
 import numpy as np
 import orjson
 import pytest
 
+import nvframe
 from nvframe import neurovault
 from nvframe.errors import NvframeWarning, OfflineWarning, PartialResultWarning
 
@@ -126,6 +128,38 @@ def test_collection_ids_in_any_container(sides, server, kind):
     mine = ours.fetch_ids(collection_ids=kind([2, 3]))
     assert ids_of(mine) == list(range(1005, 1013))
     assert sorted(ids_of(theirs)) == ids_of(mine)
+
+
+def test_ids_take_an_interpolation_too(sides, server):
+    """A1: ours adds a keyword-only `interpolation` to `fetch_neurovault_ids`."""
+    nilearn, ours = sides(server)
+    for interpolation in ("continuous", "linear", "nearest"):
+        nilearn.directory = nilearn.directory.parent / interpolation
+        expected = nilearn.fetch(resample=True, interpolation=interpolation, max_images=1).images[0]
+        found = ours.fetch_ids(image_ids=[1001], resample=True, interpolation=interpolation).images[0]
+        one, other = (np.asanyarray(nib.load(path).dataobj) for path in (expected, found))
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-6 * np.abs(one).max())
+    with pytest.raises(TypeError):
+        ours.call(
+            "fetch_neurovault_ids",
+            [],
+            [1001],
+            "offline",
+            ours.directory,
+            False,
+            True,
+            True,
+            10.0,
+            0,
+            "linear",
+        )
+
+
+def test_the_common_names_are_at_top_level_too():
+    """A1: all in `nvframe.neurovault` under nilearn's names, the common ones at top level too."""
+    for name in ("fetch_neurovault", "fetch_neurovault_ids", "fetch_neurovault_auditory_computation_task"):
+        assert getattr(nvframe, name) is getattr(neurovault, name)
+    assert nvframe.neurovault is neurovault
 
 
 @pytest.mark.parametrize("empty", [(), [], set(), np.array([], int)], ids=repr)

@@ -23,6 +23,15 @@ def categories(side):
     return [each.category for each in side.warnings]
 
 
+def test_a_nilearn_that_does_better_makes_its_test_say_so(defect_of_nilearn):
+    message = "nilearn no longer sulks: move this line to part A"
+    with pytest.raises(pytest.fail.Exception, match=message), defect_of_nilearn("sulks"):
+        assert len([]) == 1
+    with pytest.raises(pytest.fail.Exception, match=message), defect_of_nilearn("sulks"):  # noqa: SIM117
+        with pytest.raises(ZeroDivisionError):
+            len([])
+
+
 def test_a_collection_with_one_failed_image_is_completed_by_the_same_call(sides, server, defect_of_nilearn):
     """B: a collection of which any image is on disk is never completed (#1731): one failed image."""
     nilearn, ours = sides(server)
