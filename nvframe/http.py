@@ -332,7 +332,7 @@ def _remember_environment(session: requests.Session) -> None:
             known[host] = look_up(url, *given)
         return known[host]
 
-    session.merge_environment_settings = remembered  # type: ignore[method-assign]
+    session.merge_environment_settings = remembered  # type: ignore[method-assign, assignment]
 
 
 def validator_of(headers: Mapping[str, str]) -> str | None:

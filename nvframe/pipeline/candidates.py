@@ -40,8 +40,6 @@ class Candidates:
     ----------
     collections : dict
         Normalised metadata of each collection that an image came from, by id.
-    found_local : int
-        Images that needed no server.
     """
 
     def __init__(
@@ -60,7 +58,6 @@ class Candidates:
         self._examined: dict[str, set[str]] = {"collection": set(), "image": set()}
         self._known = {record.id: record for record, _ in known}
         self.collections = {record.collection_id: dict(collection) for record, collection in known}
-        self.found_local = 0
 
     def stop(self) -> None:
         """Yield nothing more."""
@@ -96,7 +93,7 @@ class Candidates:
                     continue
                 task = self._stored_task(stored)
                 if task is not None:
-                    yield self._local(task, collection)
+                    yield self._hand_out(task, collection)
 
     def _listed(self) -> Iterator[Candidate]:
         for found in self._plan.source.collections(self._query.collection_terms):
@@ -151,7 +148,7 @@ class Candidates:
             if stored.image_id not in self._visited and self._keeps_image(stored.metadata):
                 task = self._stored_task(stored)
                 if task is not None:
-                    yield self._local(task, collection)
+                    yield self._hand_out(task, collection)
 
     def _collection_record(self, collection_id: str) -> CollectionRecord:
         stored = None
@@ -171,7 +168,7 @@ class Candidates:
             if stored is not None and task is not None:
                 known = self._cache.collection(stored.collection_id)
                 if known is not None or self._query.mode == "offline":
-                    yield from self._kept(task, known or {"id": stored.collection_id}, self._local)
+                    yield from self._kept(task, known or {"id": stored.collection_id}, self._hand_out)
                     return
             if self._query.mode == "offline":
                 raise SourceError("not stored, and the network is off")
@@ -197,10 +194,6 @@ class Candidates:
 
     # One image.
 
-    def _local(self, task: Task, collection: Metadata) -> Task:
-        self.found_local += 1
-        return self._hand_out(task, collection)
-
     def _remote(self, record: ImageRecord, collection: Metadata) -> Task:
         return self._hand_out(self._task(record), collection)
 
@@ -216,8 +209,13 @@ class Candidates:
             return Task(record, stale=self._files(record))
         moved = stored.metadata.get("modify_date") != record.metadata.get("modify_date")
         if self._query.mode == "overwrite" or (self._query.mode == "update" and moved):
-            return Task(record, previous=True, stale=self._files(record))
-        return Task(record, self._sound_assets(stored), self._annotated(stored), previous=True)
+            return Task(record, previous=True, recorded=stored.assets, stale=self._files(record))
+        return self._reusing(record, stored)
+
+    def _reusing(self, record: ImageRecord, stored: StoredImage) -> Task:
+        assets = self._sound_assets(stored)
+        annotated = self._annotated(stored, assets.get(self._plan.role))
+        return Task(record, assets, annotated, previous=True, recorded=stored.assets)
 
     def _files(self, record: ImageRecord) -> tuple[str, ...]:
         """Return the keys of the files that would be believed without a record."""
@@ -229,10 +227,9 @@ class Candidates:
 
     def _stored_task(self, stored: StoredImage) -> Task | None:
         """Return the task for a stored image, or None where the wanted asset is not at hand without a server."""
-        assets = self._sound_assets(stored)
-        if self._plan.role not in assets and not (self._plan.steps and ORIGINAL in assets):
-            return None
-        return Task(self._record_of(stored), assets, self._annotated(stored), previous=True)
+        task = self._reusing(self._record_of(stored), stored)
+        at_hand = self._plan.role in task.assets or (self._plan.steps and ORIGINAL in task.assets)
+        return task if at_hand else None
 
     def _record_of(self, stored: StoredImage) -> ImageRecord:
         metadata = stored.metadata
@@ -264,11 +261,11 @@ class Candidates:
         same_source = original is None or original.sha256 == asset.chain[0]
         return same_source and asset.chain[1:] == self._plan.identities
 
-    def _annotated(self, stored: StoredImage) -> frozenset[str]:
+    def _annotated(self, stored: StoredImage, asset: Asset | None) -> frozenset[str]:
         return frozenset(
-            annotator.name
-            for annotator in self._plan.annotators
-            if self._cache.has_annotation(stored.collection_id, stored.image_id, annotator.sidecar_name)
+            name
+            for name, file in self._plan.annotation_names(asset).items()
+            if self._cache.has_annotation(stored.collection_id, stored.image_id, file)
         )
 
     def _is_complete(self, collection: CollectionRecord) -> bool:
@@ -326,7 +323,5 @@ class Candidates:
 
 def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, root: str) -> dict[str, Any]:
     """Return what ``images_meta`` shows of an image: its fields, what processors changed, and its paths."""
-    names = [(annotator.metadata_key, annotator.sidecar_name) for annotator in plan.annotators]
-    paths = layout.image_paths(record.collection_id, record.id, names)
     changes = asset.metadata if asset else {}
-    return layout.with_absolute_paths({**record.metadata, **changes, **paths}, root)
+    return layout.with_absolute_paths({**record.metadata, **changes, **plan.paths(record, asset)}, root)

@@ -226,13 +226,14 @@ def make_plan(
     """Return the checked work plan; the parameters are those of `nvframe.fetch`."""
     steps = tuple(_step(registry, selector) for selector in _checked_list("processors", processors))
     context = {"timeout": timeout} | ({"retry": retry} if retry else {})
-    made = tuple(_annotator(registry, each, context) for each in _checked_list("annotators", annotators))
+    made = [_annotator(registry, each, context) for each in _checked_list("annotators", annotators)]
     role = _role(steps)
     return WorkPlan(
         source=source,
         storage=storage,
         steps=steps,
-        annotators=made,
+        annotators=tuple(annotator for annotator, _ in made),
+        annotator_identities=tuple(identity for _, identity in made),
         role=role,
         keep_original=role != layout.RESAMPLED if keep_original is None else keep_original,
         offline=offline,
@@ -281,8 +282,11 @@ def _is_default(registry: Registry, registered: Registered, described: Any) -> b
     return callable(parameters) and layout.digest(parameters()) == layout.digest(described)
 
 
-def _annotator(registry: Registry, selector: Any, context: Mapping[str, Any]) -> Annotator:
-    built, _, _ = registry.build(AnnotatorPlugin, selector, **context)
+def _annotator(registry: Registry, selector: Any, context: Mapping[str, Any]) -> tuple[Annotator, str]:
+    """Return an annotator and its identity; "" for a built-in with its defaults."""
+    built, registered, params = registry.build(AnnotatorPlugin, selector, **context)
     if not callable(getattr(built, "annotate", None)):
         raise PluginError(f"annotator {selector!r} has no method annotate(record, img)")
-    return cast("Annotator", built)
+    if registered is not None and registered.builtin and not params:
+        return cast("Annotator", built), ""
+    return cast("Annotator", built), identity_of(built.name, built, registered, params)[0]

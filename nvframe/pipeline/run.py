@@ -14,7 +14,7 @@ from typing import Any
 
 from nvframe import layout
 from nvframe.cache import Cache
-from nvframe.errors import NvframeError, PartialResultWarning
+from nvframe.errors import NvframeError, PartialResultWarning, StorageError
 from nvframe.pipeline.candidates import Candidate, Candidates, shown_metadata
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.window import Window
@@ -136,9 +136,10 @@ class _Run:
         if isinstance(candidate, Failure):
             return candidate
         asset = candidate.assets.get(self._plan.role)
+        if asset is None or self._cache.collection(candidate.record.collection_id) is None:
+            self._describe_collection(candidate)
         if asset is not None and not self._plan.annotators:
             return Outcome(candidate.record, asset)
-        self._describe_collection(candidate)
         return pool.submit(process_image, self._plan, candidate)
 
     def _describe_collection(self, task: Task) -> None:
@@ -149,8 +150,15 @@ class _Run:
         self._described.add(collection_id)
         metadata = self._candidates.collections[collection_id]
         relative = {**layout.portable(metadata), "relative_path": layout.collection_prefix(collection_id)}
-        if self._cache.collection(collection_id) != relative:
-            self._plan.storage.put(layout.collection_key(collection_id), json_bytes(relative))
+        if self._cache.collection(collection_id) == relative:
+            return
+        key = layout.collection_key(collection_id)
+        try:
+            self._plan.storage.put(key, json_bytes(relative))
+        except StorageError as error:
+            url = f"{self._plan.storage.url}/{key}"
+            lost = Failure("store", "storage", None, collection_id, url, type(error).__name__, str(error))
+            self._result.failures.append(lost)
 
     def _completed(self, turn: Turn) -> None:
         """Count in completion order: this is what progress shows."""
@@ -209,7 +217,7 @@ class _Run:
             tidy()
         result = self._result
         result.failures.extend(self._lasting_damage())
-        found_local = self._candidates.found_local
+        found_local = sum(each.asset is not None and not each.nbytes for each in result.outcomes)
         result.report = Report(
             images=len(result.outcomes),
             found_local=found_local,

@@ -57,6 +57,8 @@ class WorkPlan:
         Processors in the caller's order; empty asks for the original.
     annotators : tuple of Annotator
         In the caller's order.
+    annotator_identities : tuple of str
+        Aligned with `annotators`: name, version and parameters; "" for a built-in with its defaults.
     role : str
         Of the asset that is wanted.
     keep_original : bool
@@ -71,6 +73,7 @@ class WorkPlan:
     storage: Storage
     steps: tuple[Step, ...] = ()
     annotators: tuple[Annotator, ...] = ()
+    annotator_identities: tuple[str, ...] = ()
     role: str = ORIGINAL
     keep_original: bool = True
     offline: bool = False
@@ -80,6 +83,26 @@ class WorkPlan:
     def identities(self) -> tuple[str, ...]:
         """The chain without the source's sha256."""
         return tuple(step.identity for step in self.steps)
+
+    def annotation_names(self, asset: Asset | None) -> dict[str, str]:
+        """Return the file name of each annotator's annotation, with ``{id}`` in it, by annotator.
+
+        A built-in's defaults have nilearn's plain name. Any other name carries a digest of what the annotation
+        depends on, the asset's bytes among it where the annotator looks at them.
+        """
+        names = {}
+        for annotator, identity in zip(self.annotators, self.annotator_identities, strict=True):
+            seen = asset.sha256 if annotator.needs_image and asset else ""
+            stem, _, ending = annotator.sidecar_name.rpartition(".")
+            told_apart = f"{stem}_{layout.digest([identity, seen])}.{ending}"
+            names[annotator.name] = told_apart if identity or seen else annotator.sidecar_name
+        return names
+
+    def paths(self, record: ImageRecord, asset: Asset | None) -> dict[str, str]:
+        """Return the path keys of an image's sidecar."""
+        names = self.annotation_names(asset)
+        pairs = [(annotator.metadata_key, names[annotator.name]) for annotator in self.annotators]
+        return layout.image_paths(record.collection_id, record.id, pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +114,22 @@ class Task:
     record : ImageRecord
         Which image; its metadata are normalised.
     assets : Mapping
-        What is stored and sound, by role.
+        What is stored and of use for the plan, by role.
     annotated : frozenset of str
         Names of the annotators whose annotation is stored.
     previous : bool
         Whether a sidecar is stored already.
+    recorded : Mapping
+        All that the sidecar describes, by role.
     stale : tuple of str
-        Keys of files that may come from an older original: removed once the new one has arrived.
+        Keys of files without a record, which may come from an older original: removed once a new one is stored.
     """
 
     record: ImageRecord
     assets: Mapping[str, Asset] = field(default_factory=dict, hash=False)
     annotated: frozenset[str] = frozenset()
     previous: bool = False
+    recorded: Mapping[str, Asset] = field(default_factory=dict, hash=False)
     stale: tuple[str, ...] = ()
 
 
@@ -145,6 +171,7 @@ def process_image(plan: WorkPlan, task: Task) -> Outcome:
         annotations, failures = job.annotate(asset)
         job.finish()
     except _Lost as lost:
+        job.finish_after_loss()
         return Outcome(task.record, None, failures=(lost.failure,), nbytes=job.received)
     return Outcome(task.record, asset, annotations, failures, job.received)
 
@@ -157,6 +184,9 @@ class _Job:
         self.record = task.record
         self.task = task
         self.assets = dict(task.assets)
+        self.recorded = {**task.recorded, **task.assets}
+        self.source_sha256 = ""
+        self.pending: list[tuple[str, Asset, bytes]] = []
         self.received = 0
         self.changed = False
         self.img: Any = None
@@ -177,7 +207,11 @@ class _Job:
         if wanted is not None:
             return wanted
         data, raw = self._original()
-        return self._process(data, raw) if self.plan.steps else self.assets[ORIGINAL]
+        try:
+            self._process(data, raw)
+        finally:
+            self._store_pending()  # what a failed step did not touch is worth keeping
+        return self.assets[self.plan.role]
 
     def _original(self) -> tuple[bytes, bytes]:
         """Return the original as it was served and decompressed; from storage if it is there."""
@@ -189,6 +223,7 @@ class _Job:
                 data = self.plan.storage.read(stored.key)
                 return data, nifti.verify(data)[0]
             except (IntegrityError, OSError) as error:
+                del self.assets[ORIGINAL], self.recorded[ORIGINAL]
                 if self.plan.offline:
                     raise _Lost(failure_of(error, "verify", "cache", self.record)) from error
             except Exception as error:
@@ -213,12 +248,16 @@ class _Job:
             self.received += download.received
         if data == raw:  # a bare .nii is stored under the name that all readers expect, and so is gzipped
             data = nifti.compress(raw)
+        self.source_sha256 = hashlib.sha256(data).hexdigest()
         if self.plan.keep_original or not self.plan.steps:
-            self._store(ORIGINAL, data, info, ())
+            self._hold(ORIGINAL, data, info)
         return data, raw
 
-    def _process(self, data: bytes, raw: bytes) -> Asset:
+    def _process(self, data: bytes, raw: bytes) -> None:
         from nvframe.imaging import nifti
+
+        if not self.plan.steps:
+            return
 
         changes: dict[str, Any] = {}
         record = self.record
@@ -233,37 +272,57 @@ class _Job:
         with self.stage("process", self.plan.steps[-1].name):
             encoded = nifti.encode(img)
             info = _info_of(img)
+            changes = parsed_json(json_bytes(changes))  # a sidecar holds JSON: say now what it cannot hold
         self.img = img
-        chain = (hashlib.sha256(data).hexdigest(), *self.plan.identities)
-        return self._store(self.plan.role, encoded, info, chain, changes)
+        source = self.source_sha256 or hashlib.sha256(data).hexdigest()
+        self._hold(self.plan.role, encoded, info, (source, *self.plan.identities), changes)
 
-    def _store(
+    def _hold(
         self,
         role: str,
         data: bytes,
         info: ImageInfo,
-        chain: tuple[str, ...],
+        chain: tuple[str, ...] = (),
         changes: Mapping[str, Any] | None = None,
-    ) -> Asset:
+    ) -> None:
+        """Have an asset ready to be stored: nothing that is stored changes before all of it is made."""
         key = layout.asset_key(self.record.collection_id, self.record.id, role)
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = hashlib.sha256(data).hexdigest() if role != ORIGINAL else self.source_sha256
         asset = Asset(key, len(data), info.shape, info.affine, info.dtype, sha256, chain, dict(changes or {}))
-        with self.stage("store", "storage"):
-            if not self.changed:
-                self._remove_previous(key)
-            self.changed = True
-            self.plan.storage.put(key, data)
-        self.assets[role] = asset
-        return asset
+        self.pending.append((role, asset, data))
 
-    def _remove_previous(self, replaced: str) -> None:
-        # While the files change, no sidecar may claim to describe them; and a file without a record, made from
-        # the old original, would later be taken for one that nilearn left.
-        sidecar = (self._sidecar_key(),) if self.task.previous else ()
-        for key in (*sidecar, *self.task.stale):
-            if key != replaced:
-                with suppress(FileNotFoundError):
-                    self.plan.storage.delete(key)
+    def _store_pending(self) -> None:
+        if not self.pending:
+            return
+        described = {asset.key for asset in self.recorded.values()}
+        with self.stage("store", "storage"):
+            if self.task.previous and described.intersection(asset.key for _, asset, _ in self.pending):
+                # While a file that it describes changes, no sidecar may claim to describe it.
+                self._delete(self._sidecar_key())
+            self.changed = True
+            for role, asset, data in self.pending:
+                self.plan.storage.put(asset.key, data)
+                self.assets[role] = asset
+            if self.plan.role in self.assets:
+                self._delete_outdated()
+
+    def _delete_outdated(self) -> None:
+        """Remove what an older original left: without a record it would later be taken for nilearn's."""
+        if self.source_sha256:
+            known = {asset.key for asset in self._described().values()}
+            for key in {*self.task.stale, *(asset.key for asset in self.recorded.values())} - known:
+                self._delete(key)
+
+    def _delete(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            self.plan.storage.delete(key)
+
+    def _described(self) -> dict[str, Asset]:
+        """Return the assets for the sidecar: what is new, and what still belongs to the same original."""
+        kept = self.recorded
+        if self.source_sha256:
+            kept = {role: asset for role, asset in kept.items() if _source_of(asset) == self.source_sha256}
+        return {**kept, **self.assets}
 
     def _sidecar_key(self) -> str:
         return layout.sidecar_key(self.record.collection_id, self.record.id)
@@ -282,7 +341,8 @@ class _Job:
 
     def _annotation(self, annotator: Annotator, asset: Asset) -> Mapping[str, Any]:
         storage, record = self.plan.storage, self.record
-        key = layout.annotation_key(record.collection_id, record.id, annotator.sidecar_name)
+        name = self.plan.annotation_names(asset)[annotator.name]
+        key = layout.annotation_key(record.collection_id, record.id, name)
         with self.stage("annotate", annotator.name):
             if annotator.name in self.task.annotated:
                 try:
@@ -308,11 +368,19 @@ class _Job:
         """Put the sidecar, last, so that it describes what is there."""
         if not self.changed:
             return
-        names = [(annotator.metadata_key, annotator.sidecar_name) for annotator in self.plan.annotators]
-        paths = layout.image_paths(self.record.collection_id, self.record.id, names)
+        paths = self.plan.paths(self.record, self.assets.get(self.plan.role))
         with self.stage("store", "storage"):
-            body = layout.sidecar_json({**self.record.metadata, **paths}, self.assets)
+            body = layout.sidecar_json({**self.record.metadata, **paths}, self._described())
             self.plan.storage.put(self._sidecar_key(), body)
+
+    def finish_after_loss(self) -> None:
+        """Describe what is stored all the same, such as the original when a step failed."""
+        with suppress(_Lost):
+            self.finish()
+
+
+def _source_of(asset: Asset) -> str:
+    return asset.chain[0] if asset.chain else asset.sha256
 
 
 def _apply(step: Step, img: Any, record: ImageRecord) -> Processed:
