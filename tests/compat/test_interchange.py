@@ -192,6 +192,19 @@ def test_resampled_only_and_the_original_afterwards(sides, server):
         assert len(side.files("*.nii.gz")) == 4
 
 
+def test_resampled_maps_of_nilearn_are_taken_as_continuous(sides, server):
+    """B: nilearn's own `_resampled` files are taken as continuous; another interpolation is made anew."""
+    nilearn, ours = pair_of(sides, server, "nilearn")
+    written = nilearn.fetch(max_images=1, resample=True)
+    found = ours.fetch(max_images=1, resample=True)
+    assert found.images == written.images
+    assert ours.requests == []
+    other = ours.fetch_ids(image_ids=[1001], resample=True, interpolation="nearest")
+    assert ours.media == ["motor_1001.nii.gz"]
+    assert not np.array_equal(maps(other)[1001][1], maps(written)[1001][1])
+    assert_same(nilearn.fetch(max_images=1, resample=True, mode="offline"), written)
+
+
 @each_writer
 def test_offline_opens_no_socket_over_either_cache(sides, server, writer, monkeypatch):
     """A3, A5: a cache written by either, read with every socket forbidden."""
