@@ -93,6 +93,7 @@ class Breaker:
         self._limit = attempts
         # Files and metadata apart: a server may answer for its lists and still have lost its files.
         self._in_a_row: defaultdict[tuple[str, bool], int] = defaultdict(int)
+        self._causes: dict[str, DownloadError] = {}
         self._lock = threading.Lock()
 
     def check(self, url: str) -> None:
@@ -100,7 +101,8 @@ class Breaker:
         host = _host(url)
         if max(self._in_a_row[host, is_file] for is_file in (True, False)) >= self._limit:
             raise DownloadError(
-                f"no further request to {host} in this call: {self._limit} in a row failed; try again later",
+                f"no further request to {host} in this call: {self._limit} in a row failed "
+                f"({self._causes[host]}); try again later",
                 retryable=True,
                 retry_after=math.inf,  # a later call may succeed, not a later attempt of this one
             )
@@ -112,6 +114,8 @@ class Breaker:
             lost = False  # one row that the server cannot render does this to a list
         key = (_host(url), is_file)
         with self._lock:
+            if error is not None and lost:
+                self._causes[_host(url)] = error
             self._in_a_row[key] = self._in_a_row[key] + 1 if lost else 0
 
     def __reduce__(self) -> tuple[type[Breaker], tuple[int]]:
