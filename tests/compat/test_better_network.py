@@ -144,6 +144,7 @@ def test_files_that_a_dead_host_does_not_serve_are_not_all_asked_for(sides, serv
     assert found.images == []
     assert len(ours.media) == 5 * 2  # five images, two tries each
     assert "no further request" in found.failures[5]["error"]
+    assert all("502 Bad Gateway" in failure["error"] for failure in found.failures)
     assert "502" in ours.said
     assert "Run the same call again" in ours.said
 
