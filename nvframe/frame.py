@@ -213,6 +213,7 @@ class _Session:
         storage_options: Mapping[str, Any] | None,
         timeout: float,
     ) -> None:
+        self.selector = source
         self.registry = default_registry()
         self.timeout = planning.checked_timeout(timeout)
         self.options = current_options()
@@ -220,7 +221,10 @@ class _Session:
         self.source, _, params = self.registry.build(MetadataSourcePlugin, source, **context)
         dataset = layout.dataset_name(self.source.name, params)
         root = layout.dataset_root(data_dir, dataset)
-        self.storage: Storage = self.registry.storage(root, storage_options or self.options.storage_options)
+        if storage_options is None and layout.is_remote(root):
+            # Options for all calls are meant for those that need them: a local directory needs none.
+            storage_options = self.options.storage_options
+        self.storage: Storage = self.registry.storage(root, storage_options)
 
     def fetch(
         self,
@@ -264,7 +268,7 @@ class _Session:
                 )
             finally:
                 _close(self.source, *plan.annotators)
-        frame = Frame(result, plan)
+        frame = Frame(result, plan, self.selector)
         self._report(result, on_error)
         return frame
 
@@ -301,7 +305,7 @@ class _Session:
         finally:
             _close(self.source)
         self._report(result, "warn")
-        return Frame(result, plan)
+        return Frame(result, plan, self.selector)
 
 
 class _observers:  # noqa: N801 - used as a context manager function
@@ -362,9 +366,10 @@ class Frame:
     (2, True)
     """
 
-    def __init__(self, result: running.RunResult, plan: WorkPlan) -> None:
+    def __init__(self, result: running.RunResult, plan: WorkPlan, selector: Any) -> None:
         self._result = result
         self._plan = plan
+        self._selector = selector
 
     @property
     def images(self) -> list[str]:
@@ -439,7 +444,7 @@ class Frame:
             failures=result.failures,
             report=result.report,
         )
-        return Frame(part, self._plan)
+        return Frame(part, self._plan, self._selector)
 
     def fetch(
         self,
@@ -469,7 +474,7 @@ timeout, on_error, progress
         Frame
             With assets.
         """
-        session = _Session(self._plan.source, data_dir, storage_options, timeout)
+        session = _Session(self._selector, data_dir, storage_options, timeout)
         if data_dir is None:
             session.storage = self._plan.storage
         records = [each.record for each in self._result.outcomes]

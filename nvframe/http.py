@@ -8,9 +8,9 @@ import random
 import re
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_REDIRECTS = 5
-MAX_REDIRECT_BYTES = 64_000
+MAX_REDIRECT_BYTES = 1 << 16
 MAX_JSON_BYTES = 256 << 20
 CHUNK_BYTES = 1 << 18
 MIN_BYTES_PER_SECOND = 10_000
@@ -265,8 +265,8 @@ class HttpClient:
             )
             if not response.is_redirect:
                 return response
-            # Reading a short body to its end keeps the connection alive.
-            response.raw.read(MAX_REDIRECT_BYTES)
+            with suppress(DownloadError):  # a short body, read to its end, keeps the connection alive
+                deque(self.chunks(response, MAX_REDIRECT_BYTES), maxlen=0)
             response.close()
             url, params = self._absolute(response.headers["Location"], response.url), None
         raise DownloadError(f"{without_secrets(url)}: more than {MAX_REDIRECTS} redirects")
@@ -386,7 +386,7 @@ def _detail(response: requests.Response) -> str:
     if "json" not in response.headers.get("Content-Type", ""):
         return ""
     try:
-        value = orjson.loads(response.raw.read(10_000, decode_content=True))
+        value = orjson.loads(response.raw.read1(10_000, decode_content=True))
         return f": {str(value['detail'])[:200]}"
     except Exception:
         return ""

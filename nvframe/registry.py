@@ -174,7 +174,9 @@ class Registry:
         name = protocol_of(url)
         kind = StorageBackendPlugin
         plugin = self.get(kind, name if self._lookup(kind, name) else "fsspec").plugin
-        return load_factory(plugin)(url, **(storage_options or {}))
+        factory, options = load_factory(plugin), storage_options or {}
+        _check_parameters(plugin, factory, {"url": url, **options})
+        return factory(url, **options)
 
     def observers(self) -> list[Callable[[FetchEvent], object]]:
         """Return the installed observers of fetches; loads their entry-point group."""

@@ -93,6 +93,34 @@ def decompress(data: bytes, max_bytes: int | None = None) -> bytes:
     return raw
 
 
+def promised_size(head: bytes) -> int:
+    """Return how many raw bytes a file promises, from its first 8 kB, so that rubbish is known early.
+
+    Parameters
+    ----------
+    head : bytes
+        The beginning of a ``.nii`` or ``.nii.gz`` file.
+
+    Returns
+    -------
+    int
+        Bytes of the uncompressed file: header, extensions and voxels.
+
+    Raises
+    ------
+    IntegrityError
+        If it is no NIfTI file; the message says what it looks like.
+
+    Examples
+    --------
+    >>> promised_size(b"<html>" + b" " * 600)
+    Traceback (most recent call last):
+    ...
+    nvframe.errors.IntegrityError: an HTML page, not a NIfTI file
+    """
+    return _promised_size(inflate_head(head, _HEAD) if head.startswith(MAGIC) else head[:_HEAD], head)
+
+
 def verify(data: bytes, max_bytes: int | None = None) -> tuple[bytes, ImageInfo]:
     """Check that `data` is one whole NIfTI file and say what it holds.
 

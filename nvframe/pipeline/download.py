@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 
 _NO_SUCH_RANGE = 416
 
+MAX_RAW_BYTES = 2 << 30
+"""Largest uncompressed image: more than any map needs, and what one worker may hold in memory."""
+
+_HEAD = 8_192
+_SLACK = 1 << 20  # gzip may grow what cannot be compressed, by far less than this and a thousandth
+
 INTEGRITY_TRIES = 2
 """Downloads of a file that arrives complete but is no image: once more, in case a proxy answered."""
 
@@ -44,6 +50,7 @@ class Download:
         self._record = record
         self._body = bytearray()
         self._validator: str | None = None
+        self._most: int | None = None
         self.received = 0
 
     def run(self, retry: Retry) -> tuple[bytes, bytes, nifti.ImageInfo]:
@@ -57,8 +64,8 @@ class Download:
             If they are not the image that was promised.
         """
         for tries_left in reversed(range(INTEGRITY_TRIES)):
-            retry(self._attempt)
             try:
+                retry(self._attempt)
                 return self._verified()
             except IntegrityError as error:
                 if not tries_left:
@@ -78,6 +85,7 @@ class Download:
             for chunk in stream.chunks:
                 self._body += chunk
                 self.received += len(chunk)
+                self._check_so_far()
             self._check_length(stream)
 
     @contextmanager
@@ -100,6 +108,18 @@ class Download:
             what = "resumed at another place than asked" if elsewhere else "resumed with another file"
             raise DownloadError(f"the server {what}", retryable=True)
 
+    def _check_so_far(self) -> None:
+        """End a body that is no image, or goes on beyond what its header promises, before it fills the memory."""
+        if self._most is None and len(self._body) >= _HEAD:
+            promised = nifti.promised_size(bytes(self._body[:_HEAD]))
+            if promised > MAX_RAW_BYTES:
+                raise IntegrityError(
+                    f"header promises {promised} bytes, more than the {MAX_RAW_BYTES} allowed"
+                )
+            self._most = promised + promised // 1000 + _SLACK
+        if self._most is not None and len(self._body) > self._most:
+            raise IntegrityError(f"goes on beyond the {self._most} bytes that its header allows for")
+
     def _check_length(self, stream: ByteStream) -> None:
         if stream.size is not None and len(self._body) != stream.size:
             arrived = len(self._body)
@@ -109,7 +129,8 @@ class Download:
 
     def _verified(self) -> tuple[bytes, bytes, nifti.ImageInfo]:
         data = bytes(self._body)
-        raw, info = nifti.verify(data)
+        self._forget()  # one copy in memory is enough
+        raw, info = nifti.verify(data, MAX_RAW_BYTES)
         if self._record.size and self._record.size != len(data):
             # The gzip CRC and Content-Length agree with what arrived: the listed size is what is wrong.
             log.info("image %s: %d bytes, listed as %d", self._record.id, len(data), self._record.size)
@@ -118,3 +139,4 @@ class Download:
     def _forget(self) -> None:
         self._body.clear()
         self._validator = None
+        self._most = None

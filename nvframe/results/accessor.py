@@ -41,22 +41,20 @@ def to_nifti(array: xr.DataArray) -> Any:
         raise ValueError(
             f"expected one map on (x, y, z), got dimensions {array.dims}; select one with .isel(image=0)"
         )
-    steps = {name: _step(array[name].values, name) for name in ("x", "y", "z")}
-    # An axis of one voxel has no step of its own.
-    usual = next((step for step in steps.values() if step is not None), 1.0)
-    affine = np.diag([*(usual if step is None else step for step in steps.values()), 1.0])
+    affine = np.diag([*(_step(array[name]) for name in ("x", "y", "z")), 1.0])
     affine[:3, 3] = [float(array[name].values[0]) for name in ("x", "y", "z")]
     data = np.ascontiguousarray(array.transpose("x", "y", "z").values, dtype=np.float32)
     make: Any = nib.Nifti1Image
     return make(data, affine)
 
 
-def _step(values: Any, name: str) -> float | None:
+def _step(coordinate: xr.DataArray) -> float:
     import numpy as np
 
-    if len(values) < 2:
-        return None
+    values = coordinate.values
+    if len(values) < 2:  # one voxel has no step of its own: the Dataset says what it was
+        return float(coordinate.attrs.get("step", 1.0))
     steps = np.diff(values)
     if not np.allclose(steps, steps[0], rtol=1e-4) or not steps[0]:
-        raise ValueError(f"coordinate {name} is not evenly spaced")
+        raise ValueError(f"coordinate {coordinate.name} is not evenly spaced")
     return float((values[-1] - values[0]) / (len(values) - 1))

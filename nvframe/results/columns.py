@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 Column = tuple[Any, dict[str, Any]]
 """(array, attrs)"""
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+# With years that datetime64[ns] can hold.
+_DATE = re.compile(r"(1[7-9]|2[01])\d\d-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 _MAX_INT = 2**63
 
 
@@ -63,7 +64,9 @@ def column(values: Sequence[Any]) -> Column | None:
     if kinds <= {"int", "float"}:
         return np.array([np.nan if v is None else float(v) for v in values]), {}
     if kinds == {"date"}:
-        return _dates(values), {"time_zone": "UTC"}
+        dates = _dates(values)
+        if np.isnat(dates).sum() == sum(value is None for value in values):
+            return dates, {"time_zone": "UTC"}
     if kinds <= {"str", "date"}:
         return np.array(["" if v is None else v for v in values]), {}
     return np.array([json.dumps(v, default=str, ensure_ascii=False) for v in values]), {"encoding": "JSON"}
@@ -92,7 +95,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, float):
         return "float"
     if isinstance(value, str):
-        return "date" if _DATE.match(value) else "str"
+        return "date" if _DATE.fullmatch(value) else "str"
     return "JSON"
 
 

@@ -183,7 +183,7 @@ def _space(lattice: Lattice) -> dict[str, Any]:
         name: (
             (name,),
             lattice.origin[axis] + lattice.zooms[axis] * np.arange(*lattice.box[axis]),
-            {"units": "mm", "long_name": f"{name}, {ends[name]}"},
+            {"units": "mm", "long_name": f"{name}, {ends[name]}", "step": lattice.zooms[axis]},
         )
         for axis, name in enumerate("xyz")
     }

@@ -1,17 +1,22 @@
 """One image's bytes: resumed where that is safe, started over where it is not, believed only when whole."""
 
 import asyncio
+import contextlib
 import gzip
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from nvframe.errors import DownloadError, IntegrityError
 from nvframe.http import Retry
+from nvframe.imaging import nifti
 from nvframe.mirror.server import Server
+from nvframe.pipeline import download as module
 from nvframe.pipeline.download import Download
 from nvframe.sources.neurovault.source import NeuroVault
 from nvframe.testing import NeuroVaultServer
-from nvframe.types import ImageRecord
+from nvframe.types import ByteStream, ImageRecord
 
 QUICK = Retry(tries=3, backoff=0.001)
 PATH = "/media/images/1/motor_1001.nii.gz"
@@ -252,3 +257,33 @@ def test_a_hostile_address_is_not_asked(server, url):
         download(server.url, url)
     assert not caught.value.retryable
     assert server.requests == []
+
+
+def test_a_body_that_is_no_image_is_ended_early_and_a_bomb_never_inflated(monkeypatch):
+    """Neither an endless page nor a header that promises too much fills the memory."""
+    taken = []
+
+    class Endless:
+        @contextlib.contextmanager
+        def open_image(self, record, start=0, validator=None):
+            def chunks():
+                while True:
+                    taken.append(1)
+                    yield b"<html>" + b" " * 9_994
+
+            yield ByteStream(None, None, chunks())
+
+    record = ImageRecord("shelf", "1", "1", "http://x", {})
+    with pytest.raises(IntegrityError, match="an HTML page"):
+        module.Download(Endless(), record).run(QUICK)
+    assert len(taken) == module.INTEGRITY_TRIES
+
+    class Bomb:
+        @contextlib.contextmanager
+        def open_image(self, record, start=0, validator=None):
+            yield ByteStream(None, None, iter([bomb]))
+
+    monkeypatch.setattr(module, "MAX_RAW_BYTES", 1_000_000)
+    bomb = nifti.encode(nib.Nifti1Image(np.zeros((200, 200, 200), np.uint8), np.eye(4)))
+    with pytest.raises(IntegrityError, match="more than the 1000000 allowed"):
+        module.Download(Bomb(), record).run(QUICK)

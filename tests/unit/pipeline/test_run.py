@@ -282,13 +282,15 @@ def test_an_exception_in_a_filter_names_the_record(tmp_path, level):
     assert f"while filtering {level} {10 if level == 'image' else 1}" in caught.value.__notes__
 
 
-def test_storage_that_is_full_raises_for_a_collection(tmp_path, monkeypatch):
+def test_storage_that_is_full_is_reported_for_what_could_not_be_stored(tmp_path, monkeypatch):
     def full(self, key, data):
         raise StorageError(f"cannot write {key}: No space left on device")
 
     monkeypatch.setattr(LocalStorage, "put", full)
-    with pytest.raises(StorageError, match="No space left"):
-        take(Shelf({1: range(10, 15)}), tmp_path)
+    frame = take(Shelf({1: range(10, 15)}), tmp_path, on_error="ignore")
+    assert len(frame) == 0
+    assert {failure.stage for failure in frame.failures} == {"store"}
+    assert {failure.image_id for failure in frame.failures} == {None, *map(str, range(10, 15))}
 
 
 def test_nothing_temporary_survives(tmp_path):

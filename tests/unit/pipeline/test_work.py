@@ -6,6 +6,7 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import orjson
 import pytest
 
 from nvframe import layout
@@ -143,11 +144,62 @@ def test_the_sidecar_comes_last(work, storage):
     assert len(storage.done) == 4
 
 
-def test_the_sidecar_goes_first_where_an_image_is_replaced(work, storage, record):
-    work()
+def test_the_sidecar_goes_first_where_a_file_that_it_describes_is_replaced(work, storage, record):
+    asset = work().asset
     storage.done.clear()
-    work(Task(record, previous=True))
+    work(Task(record, previous=True, recorded={"original": asset}))
     assert storage.done == [("delete", SIDECAR), ("put", ORIGINAL), ("put", SIDECAR)]
+
+
+def test_the_sidecar_stays_until_a_file_that_is_added_stands(work, storage, record):
+    asset = work().asset
+    storage.done.clear()
+    task = Task(record, {"original": asset}, previous=True, recorded={"original": asset})
+    added = work(task, processors=["resample-3mm"]).asset
+    changes = [(verb, key) for verb, key in storage.done if verb != "read"]
+    assert changes == [("put", added.key), ("put", SIDECAR)]
+    assert set(layout.assets_of(orjson.loads(storage.read(SIDECAR)))) == {"original", "resampled"}
+
+
+def test_a_step_that_fails_costs_nothing_that_is_stored(work, storage, record):
+    def fail(img, record):
+        raise ValueError("not today")
+
+    made = work(processors=["resample-3mm"]).asset
+    task = Task(record, previous=True, recorded={"resampled": made}, stale=(RESAMPLED,))
+    outcome = work(task, processors=["resample-3mm", fail])
+    assert outcome.failures[0].message == "not today"
+    assert storage.read(RESAMPLED)
+    described = layout.assets_of(orjson.loads(storage.read(SIDECAR)))
+    assert described["resampled"] == made
+    assert set(described) == {"original", "resampled"}  # the download is kept: it was good
+
+
+def test_a_map_of_another_original_goes_once_the_new_one_is_stored(work, storage, record):
+    made = work(processors=["resample-3mm"]).asset
+    older = replace(made, chain=("0" * 64, *made.chain[1:]))
+    storage.done.clear()
+    work(Task(record, previous=True, recorded={"resampled": older}))
+    assert storage.done == [("put", ORIGINAL), ("delete", RESAMPLED), ("put", SIDECAR)]
+
+
+def test_annotations_are_told_apart_by_parameters_and_by_what_they_look_at(work, storage):
+    class Peak:
+        name, sidecar_name, metadata_key = "peak", "peak_for_image_{id}.json", "peak"
+        needs_network, needs_image = False, True
+
+        def __init__(self, percent):
+            self.percent = percent
+
+        def annotate(self, record, img=None):
+            return {"peak": float(np.percentile(img.get_fdata(), self.percent))}
+
+    def peaks(percent, *processors):
+        return work(processors=processors, annotators=[Peak(percent)]).annotations["peak"]["peak"]
+
+    found = [peaks(100), peaks(50), peaks(100, ("smooth", {"fwhm": 30})), peaks(100)]
+    assert found[0] == found[3]
+    assert len(set(found)) == 3
 
 
 def test_a_sidecar_that_is_gone_already_is_no_failure(work, record):
@@ -158,14 +210,15 @@ def test_files_of_an_older_original_go_with_the_sidecar(work, storage, record):
     storage.put(RESAMPLED, b"made from the old one")
     storage.done.clear()
     work(Task(record, stale=(RESAMPLED, ORIGINAL)))
-    assert storage.done == [("delete", RESAMPLED), ("put", ORIGINAL), ("put", SIDECAR)]
+    assert storage.done == [("put", ORIGINAL), ("delete", RESAMPLED), ("put", SIDECAR)]
 
 
 @pytest.mark.parametrize("verb", ["delete", "put"])
 @pytest.mark.parametrize("error", [StorageError("disk full"), RuntimeError("a bug of the storage")])
 def test_storage_that_fails_costs_the_image_only(work, storage, record, verb, error):
+    recorded = {"original": work().asset}
     storage.broken[verb, "image_1001"] = error
-    outcome = work(Task(record, previous=True))
+    outcome = work(Task(record, previous=True, recorded=recorded))
     assert outcome.asset is None
     (failure,) = outcome.failures
     assert (failure.stage, failure.image_id, failure.message) == ("store", "1001", str(error))
@@ -328,7 +381,7 @@ def test_a_processor_that_fails_costs_the_image_and_is_named(work, storage, resu
     assert (failure.stage, failure.image_id) == ("process", "1001")
     assert failure.plugin.endswith("bad")
     assert says in failure.message or says in failure.error_type
-    assert SIDECAR not in files(storage)
+    assert set(layout.assets_of(orjson.loads(storage.read(SIDECAR)))) == {"original"}
 
 
 def test_what_a_processor_does_to_its_input_stays_with_it(work, storage):

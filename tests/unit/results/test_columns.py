@@ -44,3 +44,12 @@ def test_mixed_values_are_json(values):
 def test_paths_and_empty_fields_are_left_out():
     rows = [{"id": 1, "relative_path": "a", "ns_words_absolute_path": "b", "empty": None}]
     assert list(typed_columns(rows)) == ["id"]
+
+
+@pytest.mark.parametrize(
+    "value", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "2020-01-01T00:00 first session"]
+)
+def test_what_is_no_date_that_fits_stays_text(value):
+    array, attrs = typed_columns([{"d": "2026-11-22T16:51:14Z"}, {"d": value}])["d"]
+    assert array.tolist() == ["2026-11-22T16:51:14Z", value]
+    assert attrs == {}

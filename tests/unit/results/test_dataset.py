@@ -195,3 +195,10 @@ def test_engine_asks_which_of_several_roles(frame):
         xr.open_dataset(again.storage.url, engine="nvframe")
     ds = xr.open_dataset(again.storage.url, engine="nvframe", role="resampled")
     assert float(ds.x[1] - ds.x[0]) == 3
+
+
+def test_one_slice_keeps_its_thickness_on_the_way_back(tmp_path):
+    img = nib.Nifti1Image(np.ones((3, 4, 1), np.float32), np.diag([2, 2, 8, 1]))
+    write(tmp_path, [img])
+    ds = offline(tmp_path).to_xarray()
+    np.testing.assert_array_equal(nvframe.to_nifti(ds.stat_map[0]).affine, img.affine)

@@ -90,3 +90,21 @@ def test_frames_pickle(frame):
 
 def test_repr_says_what_it_holds(frame):
     assert repr(frame) == f"<nvframe.Frame: {len(frame)} images of neurovault, 0 failures>"
+
+
+def test_fetch_after_search_stores_where_fetch_alone_would(nvframe_server, tmp_path):
+    selector = ("neurovault", {"url": nvframe_server.url})
+    at_once = nvframe.fetch(selector, image_ids=[1001], data_dir=tmp_path / "a")
+    in_steps = nvframe.search(selector, image_ids=[1001]).fetch(data_dir=tmp_path / "b")
+    below = [
+        Path(frame.images[0]).relative_to(tmp_path / name)
+        for frame, name in ((at_once, "a"), (in_steps, "b"))
+    ]
+    assert below[0] == below[1]
+
+
+def test_storage_options_for_all_calls_leave_local_directories_alone(nvframe_server, tmp_path):
+    with nvframe.set_options(storage_options={"profile": "lab"}):
+        assert len(nvframe.fetch(image_ids=[1001], data_dir=tmp_path)) == 1
+    with pytest.raises(nvframe.errors.PluginError, match=r"'local'.*'profile'"):
+        nvframe.fetch(data_dir=tmp_path, storage_options={"profile": "lab"})
