@@ -147,18 +147,24 @@ class HttpClient:
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._lock = threading.Lock()
+        self._aborted = False
 
     def __getstate__(self) -> dict[str, Any]:
-        private = {"_local", "_sessions", "_lock"}
+        private = {"_local", "_sessions", "_lock", "_aborted"}
         return {k: v for k, v in self.__dict__.items() if k not in private}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start_sessions()
 
+    def abort(self) -> None:
+        """Ask for nothing more until `close`: an interrupted call need not wait for further attempts."""
+        self._aborted = True
+
     def close(self) -> None:
         """Close every connection; the client can be used again."""
         with self._lock:
+            self._aborted = False
             sessions, self._sessions = self._sessions, []
             self._local = threading.local()
         for session in sessions:
@@ -219,6 +225,8 @@ class HttpClient:
         import urllib3
 
         url = self._absolute(url)
+        if self._aborted:
+            raise DownloadError("the call was interrupted", retryable=True, retry_after=math.inf)
         self.breaker.check(url)
         try:
             response = self._follow(url, headers, params)

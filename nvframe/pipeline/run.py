@@ -120,9 +120,20 @@ class _Run:
             window: Window[Candidate, Turn] = Window(
                 submit, _succeeded, self._query.max_images, 2 * max_workers, self._completed
             )
-            for turn in window.run(self._candidates):
-                self._take(turn)
+            try:
+                for turn in window.run(self._candidates):
+                    self._take(turn)
+            except BaseException:
+                self._abort()
+                raise
         return self._finished()
+
+    def _abort(self) -> None:
+        """Keep what still runs from starting further attempts: Ctrl-C, or a filter that raised, waits for it."""
+        for each in (self._plan.source, *self._plan.annotators):
+            abort = getattr(each, "abort", None)
+            if callable(abort):
+                abort()
 
     def find(self) -> RunResult:
         wanted = self._query.max_images

@@ -49,6 +49,10 @@ class NeurosynthWords:
         base = url or os.environ.get(URL_VARIABLE) or URL
         self.client = HttpClient(base, timeout, retry or Retry(tries=2))
 
+    def abort(self) -> None:
+        """Ask for nothing more: the call was interrupted."""
+        self.client.abort()
+
     def close(self) -> None:
         """Close the connections."""
         self.client.close()

@@ -69,6 +69,10 @@ class NeuroVault:
         """About NeuroVault, for people."""
         return (files(__package__) / "description.rst").read_text(encoding="utf-8")
 
+    def abort(self) -> None:
+        """Ask for nothing more: the call was interrupted."""
+        self.client.abort()
+
     def close(self) -> None:
         """Close the connections."""
         self.client.close()

@@ -614,3 +614,20 @@ def test_the_stop_rules_are_nilearns():
 
     assert module.MAX_CONSECUTIVE_FAILURES == peer._MAX_CONSECUTIVE_FAILS
     assert module.MAX_FAILURES_IN_COLLECTION == peer._MAX_FAILS_IN_COLLECTION
+
+
+def test_an_interrupted_call_makes_no_further_attempt(server, tmp_path):
+    server.faults.add("status", "/media/", times=1_000, status=503)
+
+    def interrupt(event):
+        raise KeyboardInterrupt
+
+    slow = Retry(tries=50, backoff=0.001)
+    with nvframe.set_options(retry=slow), pytest.raises(KeyboardInterrupt):
+        nvframe.fetch(
+            data_dir=tmp_path,
+            image_filter=lambda meta: interrupt(meta) if meta["id"] > 1001 else True,
+            image_terms={},
+        )
+    asked = [request for request in server.requests if "/media/" in request.path]
+    assert len(asked) < 50
