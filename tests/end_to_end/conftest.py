@@ -1,10 +1,14 @@
 """Servers whose maps a script can find something in."""
 
 import json
+import os
 from dataclasses import replace
 
+import boto3
 import numpy as np
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 from nibabel.nifti1 import Nifti1Image
 
 import nvframe
@@ -156,3 +160,29 @@ def edited(serve, tmp_path_factory):
         return serve(NeuroVaultServer.from_corpus(root))
 
     return serve_edited
+
+
+@pytest.fixture
+def make_bucket(tmp_path, monkeypatch):
+    """Return a function that makes a bucket on loopback, for the profile ``lab``, and returns its boto3 client."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "credentials").write_text("[lab]\naws_access_key_id = test\naws_secret_access_key = test\n")
+    (tmp_path / "config").write_text("[profile lab]\nregion = us-east-1\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    # s3fs would hand the connections of an earlier test out again, to a server that is gone.
+    s3fs.S3FileSystem.clear_instance_cache()
+    client = boto3.Session(profile_name="lab").client("s3")
+
+    def make(name, **options):
+        client.create_bucket(Bucket=name, **options)
+        return client
+
+    yield make
+    client.close()
+    server.stop()
+    s3fs.S3FileSystem.clear_instance_cache()

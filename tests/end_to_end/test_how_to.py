@@ -1,7 +1,6 @@
 """The pages of the documentation run as written, and those about nilearn's calls with nilearn's import too."""
 
 import contextlib
-import os
 import re
 import warnings
 from pathlib import Path
@@ -133,29 +132,8 @@ def same_arrays(one, other):
         np.testing.assert_array_equal(one[key], other[key], err_msg=key)
 
 
-@pytest.fixture
-def bucket(tmp_path, monkeypatch):
-    """Serve an empty bucket of the page's name on loopback, with its profile."""
-    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    keys = "aws_access_key_id = test\naws_secret_access_key = test\n"
-    (tmp_path / "credentials").write_text(f"[lab]\n{keys}")
-    (tmp_path / "config").write_text("[profile lab]\nregion = us-east-1\n")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
-    client = boto3.Session(profile_name="lab").client("s3")
-    client.create_bucket(Bucket="lab-bucket", ACL="public-read")
-    yield
-    client.close()
-    server.stop()
-
-
-def test_the_page_about_buckets_runs(reader, bucket):
-    pytest.importorskip("s3fs")
+def test_the_page_about_buckets_runs(reader, make_bucket):
+    make_bucket("lab-bucket", ACL="public-read")
     names = run(code_of(DOCS / "how-to/storage.md"), "storage")
     assert len(names["frame"]) == names["ds"].sizes["image"] > 30
     assert all(url.startswith("s3://lab-bucket/maps/neurovault/") for url in names["frame"].images)

@@ -1,6 +1,5 @@
 """What the README promises works as written; maps and buckets are on loopback."""
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -49,31 +48,8 @@ def test_the_array(newcomer, capsys):
     assert ds.where(ds.number_of_subjects > 20, drop=True).sizes["image"] < ds.sizes["image"]
 
 
-@pytest.fixture
-def bucket(tmp_path, monkeypatch):
-    """Serve an empty bucket on loopback, with a profile of the README's name."""
-    boto3 = pytest.importorskip("boto3")
-    moto = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, section in (("config", "[profile lab]\nregion = us-east-1\n"), ("credentials", "[lab]\n")):
-        keys = "aws_access_key_id = test\naws_secret_access_key = test\n" if name == "credentials" else ""
-        (tmp_path / name).write_text(section + keys)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    client = boto3.Session(profile_name="lab").client("s3")
-    client.create_bucket(Bucket="my-lab")
-    yield client
-    client.close()
-    server.stop()
-
-
-def test_the_bucket(newcomer, bucket, capsys):
+def test_the_bucket(newcomer, make_bucket, capsys):
+    bucket = make_bucket("my-lab")
     names = execute(block(containing="s3://my-lab"))
     assert names["frame"].images[0].startswith("s3://my-lab/maps/neurovault/collection_1/image_")
     assert names["ds"].sizes["image"] == 10
