@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvframe import filters
@@ -32,7 +32,10 @@ from nvframe.filters import (
     ResultFilter,
 )
 from nvframe.frame import fetch
+from nvframe.layout import is_remote
+from nvframe.sources.neurovault.neurosynth import are_numbers, word_matrix
 from nvframe.sources.neurovault.terms import basic_collection_terms, basic_image_terms
+from nvframe.types import parsed_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -311,6 +314,8 @@ def neurosynth_words_vectorized(
             "no word weight could be loaded: there is nothing to vectorize", UserWarning, stacklevel=2
         )
         return None, None
+    if not kwargs and all(are_numbers(row.values()) for row in words):
+        return word_matrix(words)
     vectorizer = DictVectorizer(**kwargs)
     matrix = vectorizer.fit_transform(words)
     frequencies = matrix.toarray() if hasattr(matrix, "toarray") else matrix
@@ -318,15 +323,22 @@ def neurosynth_words_vectorized(
 
 
 def _words_in(file: Any) -> dict[str, Any]:
-    import fsspec
-
     try:
-        with fsspec.open(str(file), "rb") as opened:
-            values: dict[str, Any] = json.load(opened)["data"]["values"]
-            return dict(values)
+        values: dict[str, Any] = parsed_json(_bytes_of(str(file)))["data"]["values"]
+        return dict(values)
     except Exception as error:
         log.warning("no words from %s: %s", file, error)
         return {}
+
+
+def _bytes_of(file: str) -> bytes:
+    if not is_remote(file):
+        return Path(file).read_bytes()
+    import fsspec
+
+    with fsspec.open(file, "rb") as opened:
+        body: bytes = opened.read()
+    return body
 
 
 def _fetch_bunch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nvframe.errors import AnnotationError
@@ -83,27 +83,52 @@ class NeurosynthWords:
         import numpy as np
 
         rows = [weights(annotation) for annotation in annotations]
-        words = sorted({word for row in rows for word in row})
-        if not words:
+        if not any(rows):
             return {}
-        column = {word: j for j, word in enumerate(words)}
-        matrix = np.zeros((len(rows), len(words)))
-        for i, row in enumerate(rows):
-            if row:
-                matrix[i, [column[word] for word in row]] = list(row.values())
-            else:
-                matrix[i] = np.nan
+        matrix, words = word_matrix(rows)
+        matrix[[not row for row in rows]] = np.nan
         attrs = {"long_name": "weight of a word in Neurosynth", "source": URL}
         return {
             "word_frequencies": (("image", "word"), matrix, attrs),
-            "word": (("word",), np.array(words), {}),
+            "word": (("word",), words, {}),
         }
+
+
+def word_matrix(rows: Sequence[Mapping[str, float]]) -> tuple[Any, Any]:
+    """Return (float64 matrix of shape (rows, words), words in alphabetical order); 0 where a row lacks a word.
+
+    Examples
+    --------
+    >>> matrix, words = word_matrix([{"motor": 0.5}, {"hand": 0.25}])
+    >>> words.tolist(), matrix.tolist()
+    (['hand', 'motor'], [[0.0, 0.5], [0.25, 0.0]])
+    """
+    import numpy as np
+
+    words = sorted(set().union(*rows))
+    column = {word: j for j, word in enumerate(words)}
+    matrix = np.zeros((len(rows), len(words)))
+    known: tuple[str, ...] = ()
+    columns: list[int] = []
+    for i, row in enumerate(rows):
+        if tuple(row) != known:  # Neurosynth names the same words in the same order, image after image
+            known = tuple(row)
+            columns = [column[word] for word in known]
+        matrix[i, columns] = list(row.values())
+    return matrix, np.array(words)
+
+
+def are_numbers(values: Iterable[object]) -> bool:
+    """Tell whether all values are plain numbers, by their types only: there are thousands per image."""
+    return set(map(type, values)) <= {float, int}
 
 
 def weights(annotation: object) -> dict[str, float]:
     """Return the word weights of a stored or served answer; empty where there are none that can be used."""
     try:
         values = annotation["data"]["values"]  # type: ignore[index]
+        if are_numbers(values.values()):
+            return dict(values)
         return {str(word): float(weight) for word, weight in values.items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
