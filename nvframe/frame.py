@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from nvframe.contracts import Annotator, Storage
     from nvframe.pipeline.work import WorkPlan
+
+DEFAULT_WORKERS = 8
 
 _QUERY_PARAMETERS = frozenset(
     [
@@ -253,9 +256,7 @@ class _Session:
             retry=self.options.retry,
             timeout=self.timeout,
         )
-        workers = max_workers or self.options.max_workers or 8
-        if workers < 1:
-            raise ValueError(f"max_workers must be at least 1, got {workers}")
+        workers = _checked_workers(self.options.max_workers if max_workers is None else max_workers)
         with _observers(self.registry, self.options.progress if progress is None else progress) as observers:
             try:
                 result = running.run(
@@ -328,6 +329,14 @@ class _observers:  # noqa: N801 - used as a context manager function
     def __exit__(self, *exc_info: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def _checked_workers(max_workers: Any) -> int:
+    if max_workers is None:
+        return DEFAULT_WORKERS
+    if not isinstance(max_workers, numbers.Integral) or max_workers < 1:
+        raise ValueError(f"max_workers must be a whole number from 1 on, got {max_workers!r}")
+    return int(max_workers)
 
 
 def _close(*objects: Any) -> None:

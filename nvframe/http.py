@@ -395,7 +395,8 @@ def _detail(response: requests.Response) -> str:
         return ""
     try:
         value = orjson.loads(response.raw.read1(10_000, decode_content=True))
-        return f": {str(value['detail'])[:200]}"
+        # What a server writes may end on a terminal: no control characters.
+        return ": " + "".join(c if c.isprintable() else "?" for c in str(value["detail"])[:200])
     except Exception:
         return ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
+import numbers
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
@@ -242,8 +243,8 @@ def fetch_neurovault_ids(
         vectorize_words=vectorize_words,
         verbose=verbose,
         max_images=None,
-        image_ids=image_ids,
-        collection_ids=collection_ids,
+        image_ids=() if image_ids is None else image_ids,
+        collection_ids=() if collection_ids is None else collection_ids,
         mode=mode,
         data_dir=data_dir,
         timeout=timeout,
@@ -347,15 +348,15 @@ def _fetch_bunch(
     resample: bool,
     interpolation: str,
     vectorize_words: bool,
-    verbose: int,
+    verbose: Any,
     **query: Any,
 ) -> Bunch:
     """Return nilearn's Bunch for a query: the core's `fetch` in nilearn's words."""
     if interpolation not in INTERPOLATIONS:
         raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}")
-    if not isinstance(verbose, int):
+    if not isinstance(verbose, numbers.Integral):
         raise TypeError(f"verbose must be an int or a bool, got {verbose!r}")
-    with log_to_console(verbose):
+    with log_to_console(int(verbose)):
         frame = fetch(
             "neurovault",
             processors=[("resample-3mm", {"interpolation": interpolation})] if resample else [],

@@ -58,7 +58,7 @@ class DatasetFormat:
         GridMismatchError
             If the images do not lie on one lattice; says how to resample.
         ValueError
-            For a `join` or `on_mismatch` that does not exist, or a frame without images.
+            For a `join` or `on_mismatch` that does not exist, a `dtype` without NaN, or a frame without images.
         """
         rows = Rows(
             frame_view.assets,
@@ -96,6 +96,8 @@ def build_dataset(
 
     if join not in JOINS:
         raise ValueError(f"join must be one of {', '.join(map(repr, JOINS))}, got {join!r}")
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"dtype must be a floating-point type, which has a NaN, got {np.dtype(dtype)}")
     if on_mismatch not in ("raise", "drop"):
         raise ValueError(f"on_mismatch must be 'raise' or 'drop', got {on_mismatch!r}")
     turns = _openable(rows, failures)
@@ -206,7 +208,13 @@ def _image_coords(rows: Rows, kept: Sequence[int], places: Sequence[Place]) -> d
         "original_axcodes": (text(_axcodes(a) for a in assets), {"long_name": "voxel axes as stored"}),
     }
     columns = {**typed_columns(metas, skip=standard), **standard}
-    return {_coordinate_name(name): (("image",), *made) for name, made in columns.items()}
+    coords: dict[str, Any] = {}
+    for name, made in columns.items():
+        plain = _coordinate_name(name)
+        while plain in coords:  # two fields may differ only in what a coordinate's name cannot hold
+            plain += "_"
+        coords[plain] = (("image",), *made)
+    return coords
 
 
 def _coordinate_name(name: str) -> str:

@@ -42,6 +42,7 @@ def test_the_compatible_call_says_what_is_wrong_before_any_request(
         ({"filters": ["basic"]}, errors.UnknownPluginError, "no filter"),
         ({"on_error": "stop"}, ValueError, "on_error"),
         ({"max_workers": -2}, ValueError, "max_workers"),
+        ({"max_workers": 0}, ValueError, "max_workers"),
         ({"image_ids": 2.5j}, TypeError, "image_ids"),
     ],
     ids=str,

@@ -173,7 +173,7 @@ def test_what_is_no_volume_of_numbers_is_a_failure_of_its_own(tmp_path):
     assert {failure.image_id: failure.stage for failure in frame.failures} == {"2": "open", "3": "open"}
 
 
-@pytest.mark.parametrize("wrong", [{"join": "left"}, {"on_mismatch": "ignore"}])
+@pytest.mark.parametrize("wrong", [{"join": "left"}, {"on_mismatch": "ignore"}, {"dtype": "int16"}])
 def test_bad_choices_name_the_good_ones(frame, wrong):
     with pytest.raises(ValueError, match="must be"):
         frame.to_xarray(**wrong)
