@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
+from nvframe.blocks import Block, Known
 from nvframe.errors import IntegrityError
 from nvframe.filters import normalise
+from nvframe.index import Index, is_settled
+from nvframe.options import current_options
 from nvframe.types import ORIGINAL, Asset, Entry, Failure, parsed_json
 
 if TYPE_CHECKING:
@@ -31,14 +34,14 @@ class StoredImage:
         Whose.
     metadata : dict
         Normalised; path keys included, the ``nvframe`` key not.
-    assets : dict
+    assets : Mapping
         Recorded assets that the listing shows with the recorded size, by role.
     """
 
     image_id: str
     collection_id: str
     metadata: dict[str, Any] = field(hash=False)
-    assets: dict[str, Asset] = field(hash=False)
+    assets: Mapping[str, Asset] = field(hash=False)
 
 
 class Cache:
@@ -59,7 +62,10 @@ class Cache:
         self.storage = storage
         self.failures: list[Failure] = []
         self._listings: dict[str, dict[str, Entry]] = {}
+        self._sidecars: dict[str, dict[str, Entry]] = {}
         self._collections: dict[str, dict[str, Any] | None] = {}
+        self._index = Index(storage, current_options().index)
+        self._blocks: dict[str, Block] = {}
         self._complete = False
 
     def collection_ids(self) -> list[str]:
@@ -70,11 +76,17 @@ class Cache:
 
     def _list_root(self) -> None:
         self._listings.clear()
+        self._sidecars.clear()
+        inside, listing = "", dict[str, Entry]()
         for entry in self.storage.list():
-            head, separator, _ = entry.key.partition("/")
-            match = _COLLECTION.fullmatch(head)
-            if separator and match:
-                self._listings.setdefault(match[1], {})[entry.key] = entry
+            key = entry.key
+            if not (inside and key.startswith(inside)):
+                head, separator, _ = key.partition("/")
+                match = _COLLECTION.fullmatch(head)
+                if not (separator and match):
+                    continue
+                inside, listing = f"{head}/", self._listings.setdefault(match[1], {})
+            listing[key] = entry
         self._complete = True
 
     def entries(self, collection_id: str) -> dict[str, Entry]:
@@ -87,18 +99,31 @@ class Cache:
     def collection(self, collection_id: str) -> dict[str, Any] | None:
         """Return a stored collection's normalised metadata; None where there is none that can be read."""
         if collection_id not in self._collections:
-            key = layout.collection_key(collection_id)
-            present = key in self.entries(collection_id)
-            self._collections[collection_id] = self._read(key, collection_id, None) if present else None
+            entry = self.entries(collection_id).get(layout.collection_key(collection_id))
+            found = self._collection(collection_id, entry) if entry is not None else None
+            self._collections[collection_id] = found
         return self._collections[collection_id]
+
+    def _collection(self, collection_id: str, entry: Entry) -> dict[str, Any] | None:
+        block = self._block(collection_id)
+        metadata = block.collection(entry)
+        if metadata is None:
+            metadata, settled = self._read(entry, collection_id, None)
+            if metadata is not None and settled:
+                block.note_collection(entry, metadata)
+        return metadata
 
     def images(self, collection_id: str) -> Iterator[StoredImage]:
         """Yield a collection's stored images in the order of their ids."""
-        found = (_SIDECAR.fullmatch(key) for key in self.entries(collection_id))
-        for image_id in sorted((match[1] for match in found if match), key=natural):
-            stored = self.image(collection_id, image_id)
-            if stored is not None:
-                yield stored
+        sidecars = self._image_sidecars(collection_id)
+        listed, block = self.entries(collection_id), self._block(collection_id)
+        block.changed = block.changed or block.knows_more_than(sidecars)
+        for image_id in sorted(sidecars, key=natural):
+            known = self._known(collection_id, image_id, sidecars[image_id], block, listed)
+            if known is not None:
+                yield StoredImage(image_id, collection_id, *known)
+        if not block.changed:
+            self._blocks.pop(collection_id, None)  # of a hundred thousand images only one collection is held
 
     def find(self, image_id: str) -> StoredImage | None:
         """Return a stored image whose collection is not known; lists the root."""
@@ -109,17 +134,55 @@ class Cache:
 
     def image(self, collection_id: str, image_id: str) -> StoredImage | None:
         """Return a stored image, or None; an unreadable sidecar is noted in `failures`."""
-        entries = self.entries(collection_id)
-        key = layout.sidecar_key(collection_id, image_id)
-        if key not in entries:
+        listed = self.entries(collection_id)
+        entry = listed.get(layout.sidecar_key(collection_id, image_id))
+        if entry is None:
             return None
-        sidecar = self._read(key, collection_id, image_id)
+        known = self._known(collection_id, image_id, entry, self._block(collection_id), listed)
+        return None if known is None else StoredImage(image_id, collection_id, *known)
+
+    def _known(
+        self, collection_id: str, image_id: str, entry: Entry, block: Block, listed: Mapping[str, Entry]
+    ) -> Known | None:
+        known = block.image(image_id, entry, listed)
+        if known is not None:
+            return known
+        sidecar, settled = self._read(entry, collection_id, image_id)
         if sidecar is None:
             return None
         recorded = layout.assets_of(sidecar)
-        present = {role: asset for role, asset in recorded.items() if _is_present(asset, entries)}
         metadata = layout.rerooted(sidecar, collection_id)
-        return StoredImage(image_id, collection_id, metadata, present)
+        if settled:
+            block.note_image(image_id, entry, metadata, recorded)
+        return metadata, {role: asset for role, asset in recorded.items() if _is_present(asset, listed)}
+
+    def _image_sidecars(self, collection_id: str) -> dict[str, Entry]:
+        """Return the entries of a collection's sidecars by image."""
+        if collection_id not in self._sidecars:
+            self._sidecars[collection_id] = {
+                match[1]: entry
+                for key, entry in self.entries(collection_id).items()
+                if key.endswith("_metadata.json") and (match := _SIDECAR.fullmatch(key))
+            }
+        return self._sidecars[collection_id]
+
+    def _block(self, collection_id: str) -> Block:
+        block = self._blocks.get(collection_id)
+        if block is None:
+            block = self._blocks[collection_id] = Block(self._index.load(collection_id))
+        return block
+
+    def close(self) -> None:
+        """Keep in the index what had to be read, so that the next call need not."""
+        bodies = {
+            collection_id: block.to_bytes(self.entries(collection_id), self._image_sidecars(collection_id))
+            for collection_id, block in self._blocks.items()
+            if block.changed
+        }
+        vanished = self._index.collection_ids() - self._listings.keys() if self._complete else set()
+        if bodies or vanished:
+            self._index.save(bodies, vanished)
+        self._index.close()
 
     def has_annotation(self, collection_id: str, image_id: str, sidecar_name: str) -> bool:
         """Tell whether an annotation of an image is stored."""
@@ -135,23 +198,37 @@ class Cache:
         if asset is not None or role not in (ORIGINAL, layout.RESAMPLED):
             return asset
         key = layout.asset_key(stored.collection_id, stored.image_id, role)
-        if key not in self.entries(stored.collection_id):
-            return None
-        try:
-            return describe(key, self.storage.read(key))
-        except (IntegrityError, OSError) as error:
-            self._note(key, stored.collection_id, stored.image_id, error)
-            return None
+        entry = self.entries(stored.collection_id).get(key)
+        return None if entry is None else self._described(stored, entry)
 
-    def _read(self, key: str, collection_id: str, image_id: str | None) -> dict[str, Any] | None:
+    def _described(self, stored: StoredImage, entry: Entry) -> Asset | None:
+        block = self._block(stored.collection_id)
+        asset = block.file(entry)
+        if asset is None:
+            try:
+                asset = describe(entry.key, self.storage.read(entry.key))
+            except (IntegrityError, OSError) as error:
+                self._note(entry.key, stored.collection_id, stored.image_id, error)
+                return None
+            if is_settled(entry):
+                block.note_file(entry, asset)
+        return asset
+
+    def _read(
+        self, entry: Entry, collection_id: str, image_id: str | None
+    ) -> tuple[dict[str, Any] | None, bool]:
+        """Return a sidecar's normalised fields, if it can be read, and whether the index may keep them."""
         try:
-            value = parsed_json(self.storage.read(key))
+            data = self.storage.read(entry.key)
+            value = parsed_json(data)
             if not isinstance(value, dict):
                 raise IntegrityError("not a JSON object")
-            return normalise(value)
         except (ValueError, OSError, IntegrityError) as error:
-            self._note(key, collection_id, image_id, error)
-            return None
+            self._note(entry.key, collection_id, image_id, error)
+            return None, False
+        # Values that Python writes and JSON has not would not come back from the index.
+        plain = b"NaN" not in data and b"Infinity" not in data
+        return normalise(value), plain and is_settled(entry)
 
     def _note(self, key: str, collection_id: str, image_id: str | None, error: Exception) -> None:
         message = f"{key} is damaged ({error}); it is fetched again unless offline"
@@ -183,6 +260,6 @@ def natural(identifier: str) -> tuple[bool, int, str]:
     return (not number, int(identifier) if number else 0, identifier)
 
 
-def _is_present(asset: Asset, entries: dict[str, Entry]) -> bool:
-    entry = entries.get(asset.key)
+def _is_present(asset: Asset, listed: Mapping[str, Entry]) -> bool:
+    entry = listed.get(asset.key)
     return entry is not None and entry.size == asset.size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +154,12 @@ def asset_key(collection_id: str, image_id: str, role: str) -> str:
     >>> asset_key("658", "10426", "original"), asset_key("658", "10426", "resampled")
     ('collection_658/image_10426.nii.gz', 'collection_658/image_10426_resampled.nii.gz')
     """
-    stem = f"{collection_prefix(collection_id)}/image_{checked_id(image_id)}"
+    stem = _stem(collection_id, image_id)
     return f"{stem}.nii.gz" if role == ORIGINAL else f"{stem}_{role}.nii.gz"
+
+
+def _stem(collection_id: str, image_id: str) -> str:
+    return f"collection_{checked_id(collection_id)}/image_{checked_id(image_id)}"
 
 
 def annotation_key(collection_id: str, image_id: str, sidecar_name: str) -> str:
@@ -174,9 +179,10 @@ def image_paths(
     annotations : iterable of (str, str)
         (metadata key, sidecar name) of each annotator that was asked.
     """
+    stem = _stem(collection_id, image_id)
     paths = {
-        "relative_path": asset_key(collection_id, image_id, ORIGINAL),
-        "resampled_relative_path": asset_key(collection_id, image_id, RESAMPLED),
+        "relative_path": f"{stem}.nii.gz",
+        "resampled_relative_path": f"{stem}_{RESAMPLED}.nii.gz",
     }
     for metadata_key, sidecar_name in annotations:
         paths[f"{metadata_key}_relative_path"] = annotation_key(collection_id, image_id, sidecar_name)
@@ -189,21 +195,33 @@ def rerooted(metadata: Mapping[str, Any], collection_id: str) -> dict[str, Any]:
     nilearn writes absolute paths into ``relative_path`` on a second visit; they break when a cache is moved.
     """
     prefix = collection_prefix(collection_id)
-    return {
-        key: f"{prefix}/{PurePosixPath(value).name}"
-        if "relative_path" in key and isinstance(value, str)
-        else value
-        for key, value in portable(metadata).items()
-    }
+    stored = portable(metadata)
+    for key, _ in _path_keys(tuple(stored)):
+        if isinstance(stored[key], str):
+            stored[key] = f"{prefix}/{PurePosixPath(stored[key]).name}"
+    return stored
 
 
 def with_absolute_paths(metadata: Mapping[str, Any], root: str) -> dict[str, Any]:
     """Return `metadata` without the ``nvframe`` key and with an absolute path or URL beside each relative one."""
-    shown = {key: value for key, value in metadata.items() if key != OWN_KEY}
-    for key, value in metadata.items():
-        if "relative_path" in key and isinstance(value, str):
-            shown[key.replace("relative_path", "absolute_path")] = f"{root}/{value}"
+    return add_absolute_paths(dict(metadata), root)
+
+
+def add_absolute_paths(shown: dict[str, Any], root: str) -> dict[str, Any]:
+    """Turn metadata, in place, into what `with_absolute_paths` returns."""
+    shown.pop(OWN_KEY, None)
+    for key, absolute in _path_keys(tuple(shown)):
+        if isinstance(shown[key], str):
+            shown[absolute] = f"{root}/{shown[key]}"
     return shown
+
+
+@lru_cache(maxsize=1024)
+def _path_keys(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the keys of relative paths, each with that of the absolute one; most images have the same keys."""
+    return tuple(
+        (key, key.replace("relative_path", "absolute_path")) for key in keys if "relative_path" in key
+    )
 
 
 def assets_of(sidecar: Mapping[str, Any]) -> dict[str, Asset]:
@@ -226,6 +244,9 @@ def sidecar_json(metadata: Mapping[str, Any], assets: Mapping[str, Asset]) -> by
 
 def location(storage: Storage, key: str) -> str:
     """Return where an object is, for people and programs: a path, or a URL on remote storage."""
+    direct = getattr(storage, "location", None)
+    if direct is not None:  # of our own storages: as many are asked for as there are images
+        return str(direct(key))
     path = storage.local_path(key)
     return f"{storage.url}/{key}" if path is None else str(path)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,10 @@ class Options:
         True draws a bar; a callable gets each `nvframe.types.FetchEvent`.
     retry : nvframe.http.Retry or None
         How often, and after which pauses, a request is tried again.
+    index : {"cache", "beside", "off"}
+        Where the index of a dataset's sidecars is kept, from which a later call knows what did not change: in
+        your cache directory; as ``.nvframe-index.sqlite`` beside the data, for many readers of one file
+        system; or nowhere.
     """
 
     executor: Any = None
@@ -32,6 +36,11 @@ class Options:
     storage_options: Mapping[str, Any] | None = None
     progress: Any = None
     retry: Any = None
+    index: Literal["cache", "beside", "off"] = "cache"
+
+    def __post_init__(self) -> None:
+        if self.index not in ("cache", "beside", "off"):
+            raise ValueError(f"index must be 'cache', 'beside' or 'off', got {self.index!r}")
 
 
 _DEFAULTS = Options()
@@ -50,12 +59,14 @@ def set_options(**options: Any) -> Iterator[None]:
     Parameters
     ----------
     **options
-        ``executor``, ``max_workers``, ``storage_options``, ``progress`` and ``retry``: see `Options`.
+        ``executor``, ``max_workers``, ``storage_options``, ``progress``, ``retry`` and ``index``: see `Options`.
 
     Raises
     ------
     TypeError
         For an option that does not exist.
+    ValueError
+        For an `index` that is none of the three.
 
     Examples
     --------

@@ -73,6 +73,11 @@ class OverlayStorage:
         if tidy is not None:
             tidy()
 
+    def location(self, key: str) -> str:
+        """Return the path, or URL, of the layer that has the object."""
+        path = self.local_path(key)
+        return f"{self.url}/{key}" if path is None else str(path)
+
     def local_path(self, key: str) -> Path | None:
         """Return the path of the layer that has the object."""
         upper = self._upper.local_path(key)

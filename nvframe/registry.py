@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from typing import Any
 
@@ -181,7 +181,7 @@ class Registry:
     def observers(self) -> list[Callable[[FetchEvent], object]]:
         """Return the installed observers of fetches; loads their entry-point group."""
         observers = []
-        for point in _entry_points(hookspecs.OBSERVERS):
+        for point in _observer_points(tuple(sys.path)):
             module = self._load(point)
             if module is not None:
                 hook = getattr(module, "nvframe_fetch_event", None)
@@ -313,6 +313,12 @@ def _yielded(kind: type[Plugin], function: Callable[[], Any]) -> Iterator[Plugin
 
 def _entry_points(group: str) -> list[metadata.EntryPoint]:
     return sorted(metadata.entry_points(group=group), key=lambda point: (point.name, point.value))
+
+
+@lru_cache(maxsize=1)
+def _observer_points(path: tuple[str, ...]) -> list[metadata.EntryPoint]:
+    """Look through `sys.path` once, not at each fetch: that takes longer than a fetch of what is stored."""
+    return _entry_points(hookspecs.OBSERVERS)
 
 
 def _owner(point: metadata.EntryPoint) -> tuple[str, str]:

@@ -7,7 +7,8 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 STAGING = ".nvframe-staging"
 """Directory below a local root where files are written before they get their name."""
+
+_USUAL_KEY = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*")
+"""A relative path that cannot leave the root, told without taking it apart."""
 
 _ABANDONED_SECONDS = 86_400
 """Age at which a file in staging belongs to nobody: its writer was killed."""
@@ -41,6 +45,8 @@ def checked_key(key: str) -> str:
     ...
     nvframe.errors.StorageError: '../secret' is no valid key
     """
+    if _USUAL_KEY.fullmatch(key):
+        return key
     parts = PurePosixPath(key).parts
     # One object has one key: "a//b" and "./a/b" would be others to an object store than to a file system.
     odd = key != "/".join(parts) or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key
@@ -85,6 +91,7 @@ class LocalStorage:
             raise StorageError(f"data_dir {str(root)!r} is a file: name a directory")
         self.root = root
         self.url = str(root)
+        self._root = os.path.join(root, "")  # noqa: PTH118 - with a slash at its end, once for many keys
 
     @property
     def writable(self) -> bool:
@@ -99,26 +106,21 @@ class LocalStorage:
 
     def _scan(self, directory: str, prefix: str) -> Iterator[Entry]:
         try:
-            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+            found = _listed(directory, prefix)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise StorageError(f"cannot list {directory}: {error.strerror or error}") from error
-        for entry in entries:
-            if entry.is_dir():
-                if entry.name != STAGING:
-                    yield from self._scan(entry.path, f"{prefix}{entry.name}/")
-                continue
-            try:
-                stat = entry.stat()
-            except FileNotFoundError:
-                continue  # removed since the listing, or a dangling link
-            version = f"{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
-            yield Entry(f"{prefix}{entry.name}", stat.st_size, version)
+        for each in found:
+            if isinstance(each, Entry):
+                yield each
+            elif each != STAGING:
+                yield from self._scan(f"{directory}/{each}", f"{prefix}{each}/")
 
     def read(self, key: str) -> bytes:
         """Return the file's bytes."""
-        return self._path(key).read_bytes()
+        with open(self.location(key), "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much as the read
+            return file.read()
 
     def open(self, key: str) -> BinaryIO:
         """Open the file for reading."""
@@ -156,8 +158,42 @@ class LocalStorage:
         """Return the path behind `key`, whether or not it exists."""
         return self._path(key)
 
+    def location(self, key: str) -> str:
+        """Return `local_path` as a string."""
+        return f"{self._root}{checked_key(key)}"
+
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key)
+
+
+def _listed(directory: str, prefix: str) -> list[Entry | str]:
+    """Return what is in a directory, in the order of the names: an entry for a file, its name for a directory."""
+    found: list[Entry | str] = []
+    with _opened(directory) as where, os.scandir(where) as entries:
+        for each in sorted(entries, key=attrgetter("name")):
+            try:
+                if each.is_dir():
+                    found.append(each.name)
+                    continue
+                stat = each.stat()
+            except FileNotFoundError:
+                continue  # removed since the listing, or a dangling link
+            version = f"{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+            found.append(Entry(prefix + each.name, stat.st_size, version))
+    return found
+
+
+@contextmanager
+def _opened(directory: str) -> Iterator[int | str]:
+    """Yield an open directory where that works: a `stat` relative to it walks one name, not the whole path."""
+    if os.scandir not in os.supports_fd:
+        yield directory
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, body: bytes) -> None:

@@ -78,6 +78,8 @@ def checked_id(value: object) -> str:
     ...
     nvframe.errors.SourceError: '../../x' is no valid id: ids are 1 to 128 of A-Z a-z 0-9 . _ -
     """
+    if type(value) is str and value.isalnum() and value.isascii() and len(value) <= 128:
+        return value  # nearly every id, and one is checked for every key that is made
     text = str(value)
     if isinstance(value, bool) or not _ID.fullmatch(text) or set(text) == {"."}:
         raise SourceError(f"{value!r:.160} is no valid id: ids are 1 to 128 of A-Z a-z 0-9 . _ -")

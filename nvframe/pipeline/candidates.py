@@ -246,13 +246,14 @@ class Candidates:
 
     def _sound_assets(self, stored: StoredImage) -> dict[str, Asset]:
         """Return the stored assets that this plan can use; a processed one only if its whole chain is the same."""
-        plan, assets = self._plan, dict(stored.assets)
+        plan = self._plan
         wanted = self._cache.asset(stored, plan.role)
-        if wanted is None or (plan.steps and not self._is_current(stored, wanted)):
-            assets.pop(plan.role, None)
-            original = self._cache.asset(stored, ORIGINAL)
-            return assets if original is None else {**assets, ORIGINAL: original}
-        return {**assets, plan.role: wanted}
+        if wanted is not None and (not plan.steps or self._is_current(stored, wanted)):
+            return {plan.role: wanted}  # nothing has to be made, so nothing else is looked at
+        assets = dict(stored.assets)
+        assets.pop(plan.role, None)
+        original = self._cache.asset(stored, ORIGINAL)
+        return assets if original is None else {**assets, ORIGINAL: original}
 
     def _is_current(self, stored: StoredImage, asset: Asset) -> bool:
         if not asset.chain:
@@ -262,6 +263,8 @@ class Candidates:
         return same_source and asset.chain[1:] == self._plan.identities
 
     def _annotated(self, stored: StoredImage, asset: Asset | None) -> frozenset[str]:
+        if not self._plan.annotators:
+            return frozenset()
         return frozenset(
             name
             for name, file in self._plan.annotation_names(asset).items()
@@ -293,7 +296,7 @@ class Candidates:
         if not terms.keys() <= self._examined[level]:
             self._examined[level] |= metadata.keys()
         try:
-            return matches(terms, metadata) and all(keep(metadata) for keep in filters)
+            return matches(terms, metadata) and (not filters or all(keep(metadata) for keep in filters))
         except Exception as error:
             error.add_note(f"while filtering {level} {metadata.get('id')}")
             raise
@@ -323,5 +326,8 @@ class Candidates:
 
 def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, root: str) -> dict[str, Any]:
     """Return what ``images_meta`` shows of an image: its fields, what processors changed, and its paths."""
-    changes = asset.metadata if asset else {}
-    return layout.with_absolute_paths({**record.metadata, **changes, **plan.paths(record, asset)}, root)
+    shown = dict(record.metadata)
+    if asset is not None:
+        shown.update(asset.metadata)
+    shown.update(plan.paths(record, asset))
+    return layout.add_absolute_paths(shown, root)

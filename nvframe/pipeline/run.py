@@ -109,6 +109,7 @@ class _Run:
         self._stopped_early = ""
         self._done = self._failed = self._nbytes = 0
         self._described: set[str] = set()
+        self._shown_collections: dict[str, dict[str, Any]] = {}
 
     def run(self, executor: Executor | None, max_workers: int) -> RunResult:
         self._tell(self._event("start"))
@@ -126,6 +127,8 @@ class _Run:
             except BaseException:
                 self._abort()
                 raise
+            finally:
+                self._cache.close()
         return self._finished()
 
     def _abort(self) -> None:
@@ -141,6 +144,7 @@ class _Run:
             self._take(candidate if isinstance(candidate, Failure) else Outcome(candidate.record, None))
             if len(self._result.outcomes) == wanted:
                 break
+        self._cache.close()
         return self._finished()
 
     def _submit(self, pool: Executor, candidate: Candidate) -> Future[Any] | Turn:
@@ -182,7 +186,8 @@ class _Run:
             self._nbytes += turn.nbytes
         if isinstance(turn, Outcome) and turn.asset is not None:
             log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
-            self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
+            if self._observers:
+                self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
 
     def _event(self, kind: Any, **about: Any) -> FetchEvent:
         return FetchEvent(kind, self._done, self._failed, self._query.max_images, **about)
@@ -202,11 +207,17 @@ class _Run:
         root = plan.storage.url
         result.outcomes.append(turn)
         result.images_meta.append(shown_metadata(turn.record, turn.asset, plan, root))
-        collection = {
-            **self._candidates.collections[collection_id],
-            "relative_path": layout.collection_prefix(collection_id),
-        }
-        result.collections_meta.append(layout.with_absolute_paths(collection, root))
+        result.collections_meta.append(self._shown_collection(collection_id))
+
+    def _shown_collection(self, collection_id: str) -> dict[str, Any]:
+        """Return what ``collections_meta`` shows: each image has its own."""
+        shown = self._shown_collections.get(collection_id)
+        if shown is None:
+            relative = {"relative_path": layout.collection_prefix(collection_id)}
+            collection = {**self._candidates.collections[collection_id], **relative}
+            shown = layout.with_absolute_paths(collection, self._plan.storage.url)
+            self._shown_collections[collection_id] = shown
+        return shown.copy()
 
     def _count_failure(self, collection_id: str) -> None:
         self._in_a_row += 1

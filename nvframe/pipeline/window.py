@@ -51,7 +51,8 @@ class Window(Generic[Item, Result]):
         exhausted = False
         while True:
             # What is ready goes out first: the caller may want to stop.
-            yield from self._ready()
+            if self._turns:
+                yield from self._ready()
             if not exhausted and self._has_slot():
                 try:
                     self._start(next(source))

@@ -100,6 +100,8 @@ class WorkPlan:
 
     def paths(self, record: ImageRecord, asset: Asset | None) -> dict[str, str]:
         """Return the path keys of an image's sidecar."""
+        if not self.annotators:
+            return layout.image_paths(record.collection_id, record.id)
         names = self.annotation_names(asset)
         pairs = [(annotator.metadata_key, names[annotator.name]) for annotator in self.annotators]
         return layout.image_paths(record.collection_id, record.id, pairs)

@@ -85,6 +85,7 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
             [cache.collection(image.collection_id) or {} for image, _ in pairs],
             storage,
         )
+        cache.close()
         failures: list[Failure] = []
         built, _ = build_dataset(rows, failures, join, on_mismatch, "float32")
         return built.drop_vars(

@@ -1,0 +1,244 @@
+"""What is known of one collection's files, as one body of bytes for the index.
+
+Metadata of a collection's images agree in most fields: what is common is written once, as a template, and an image
+comes back as one merge of two dicts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from copy import deepcopy
+from typing import Any
+
+import orjson
+
+from nvframe.types import Asset, Entry
+
+log = logging.getLogger(__name__)
+
+Known = tuple[dict[str, Any], Mapping[str, Asset]]
+
+
+class RecordedAssets(Mapping[str, Asset]):
+    """The assets that a sidecar records and a listing shows, by role; each is built when it is asked for."""
+
+    __slots__ = ("_built", "_forms", "_rows")
+
+    def __init__(
+        self, rows: Iterable[list[Any]], forms: list[tuple[Any, ...]], listed: Mapping[str, Entry]
+    ) -> None:
+        self._rows = {
+            row[0]: row for row in rows if (entry := listed.get(row[1])) is not None and entry.size == row[2]
+        }
+        self._forms = forms
+        self._built: dict[str, Asset] = {}
+
+    def __getitem__(self, role: str) -> Asset:
+        asset = self._built.get(role)
+        if asset is None:
+            asset = self._built[role] = _asset(self._rows[role], self._forms)
+        return asset
+
+    def get(self, role: str, default: Any = None) -> Any:
+        """Return the asset of `role`, or `default`."""
+        return self[role] if role in self._rows else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)  # a worker needs this image's assets alone
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class Block:
+    """What is known of one collection: each answer counts only for the (size, version) it was noted with.
+
+    Parameters
+    ----------
+    body : bytes, optional
+        What `to_bytes` returned; None, or anything else, for a block that knows nothing.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether there is something new to keep.
+
+    Examples
+    --------
+    >>> sidecar = Entry("collection_1/image_7_metadata.json", 9, "v1")
+    >>> block = Block()
+    >>> block.note_image("7", sidecar, {"id": 7}, {})
+    >>> block = Block(block.to_bytes({sidecar.key: sidecar}, {"7": sidecar}))
+    >>> block.image("7", sidecar, {})
+    ({'id': 7}, {})
+    >>> block.image("7", Entry(sidecar.key, 9, "v2"), {}) is None
+    True
+    """
+
+    def __init__(self, body: bytes | None = None) -> None:
+        self.changed = False
+        self._body = body
+        self._noted: dict[tuple[str, str], bytes] = {}
+        try:
+            document = orjson.loads(body or b"{}")
+            self._templates: list[dict[str, Any]] = document.get("templates", [])
+            self._forms = [_form(form) for form in document.get("forms", ())]
+            self._collection: list[Any] | None = document.get("collection")
+            self._images = {row[0]: row for row in document.get("images", ())}
+            self._files = {row[0]: row for row in document.get("files", ())}
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            log.debug("a block of the index cannot be read: %s", error)
+            self._body, self._collection = None, None
+            self._templates, self._forms, self._images, self._files = [], [], {}, {}
+
+    # What is known.
+
+    def collection(self, entry: Entry) -> dict[str, Any] | None:
+        """Return the collection's metadata, if they were noted of what the listing shows."""
+        row = self._collection
+        return dict(row[2]) if row is not None and row[1] == entry.version and row[0] == entry.size else None
+
+    def image(self, image_id: str, entry: Entry, listed: Mapping[str, Entry]) -> Known | None:
+        """Return an image's metadata and the assets that are `listed`; None if its sidecar is not `entry`'s."""
+        row = self._images.get(image_id)
+        if row is None or row[2] != entry.version or row[1] != entry.size:
+            return None
+        return self._templates[row[3]] | row[4], RecordedAssets(row[5], self._forms, listed)
+
+    def file(self, entry: Entry) -> Asset | None:
+        """Return the description of a file that no sidecar describes."""
+        row = self._files.get(entry.key)
+        return _asset(row[3], self._forms) if row is not None and _is_of(row, entry) else None
+
+    def knows_more_than(self, sidecars: Mapping[str, Entry]) -> bool:
+        """Tell whether there are images that have no sidecar any more."""
+        return not self._images.keys() <= sidecars.keys()
+
+    # What is new. It is written down at once: what callers get is theirs to change.
+
+    def note_collection(self, entry: Entry, metadata: Mapping[str, Any]) -> None:
+        """Keep a collection's metadata."""
+        self._write_down("collection", "", [entry.size, entry.version, metadata])
+
+    def note_image(
+        self, image_id: str, entry: Entry, metadata: Mapping[str, Any], assets: Mapping[str, Asset]
+    ) -> None:
+        """Keep what a sidecar says."""
+        self._write_down("image", image_id, [image_id, entry.size, entry.version, metadata, assets])
+
+    def note_file(self, entry: Entry, asset: Asset) -> None:
+        """Keep the description of a file."""
+        self._write_down("file", entry.key, [entry.key, entry.size, entry.version, asset])
+
+    def _write_down(self, kind: str, name: str, row: list[Any]) -> None:
+        with suppress(TypeError):  # an integer that is too large: such a file is read each time
+            self._noted[kind, name] = orjson.dumps(row)
+            self.changed = True
+
+    def to_bytes(self, listed: Mapping[str, Entry], sidecars: Mapping[str, Entry]) -> bytes:
+        """Return all that is known of what is still `listed` as it was; `sidecars` are the images', by id."""
+        kept = Block(self._body)  # as it was read: what was handed out since may have been changed
+        writer = _Writer(kept._collection)
+        for row in kept._images.values():
+            if _is_of(row, sidecars.get(row[0])):
+                assets = {asset[0]: _asset(asset, kept._forms) for asset in row[5]}
+                writer.images[row[0]] = [*row[:3], kept._templates[row[3]] | row[4], assets]
+        for row in kept._files.values():
+            if _is_of(row, listed.get(row[0])):
+                writer.files[row[0]] = [*row[:3], _asset(row[3], kept._forms)]
+        writer.add(self._noted)
+        return writer.written()
+
+
+class _Writer:
+    """Rows with whole metadata and assets, and the tables in which their common parts are written once."""
+
+    def __init__(self, collection: list[Any] | None) -> None:
+        self.collection = collection
+        self.images: dict[str, list[Any]] = {}
+        self.files: dict[str, list[Any]] = {}
+        self._templates: list[dict[str, Any]] = []
+        self._forms: dict[bytes, int] = {}
+
+    def add(self, noted: Mapping[tuple[str, str], bytes]) -> None:
+        for (kind, name), data in noted.items():
+            with suppress(TypeError, ValueError):  # an affine of NaN: such a file is read each time
+                self._add(kind, name, orjson.loads(data))
+
+    def _add(self, kind: str, name: str, row: list[Any]) -> None:
+        if kind == "collection":
+            self.collection = row
+        elif kind == "image":
+            row[4] = {role: Asset.from_json(asset) for role, asset in row[4].items()}
+            self.images[name] = row
+        else:
+            row[3] = Asset.from_json(row[3])
+            self.files[name] = row
+
+    def written(self) -> bytes:
+        files = [[*row[:3], self._asset_row("", row[3])] for row in self.files.values()]
+        images = [row for group in self._alike() for row in self._image_rows(group)]
+        document = {
+            "collection": self.collection,
+            "images": images,
+            "files": files,
+            "templates": self._templates,
+            "forms": [orjson.Fragment(form) for form in self._forms],
+        }
+        return orjson.dumps(document)
+
+    def _alike(self) -> Iterable[list[list[Any]]]:
+        """Group the images whose metadata have the same fields in the same order."""
+        groups: dict[tuple[str, ...], list[list[Any]]] = {}
+        for row in self.images.values():
+            groups.setdefault(tuple(row[3]), []).append(row)
+        return groups.values()
+
+    def _image_rows(self, group: list[list[Any]]) -> Iterator[list[Any]]:
+        fields = list(group[0][3])
+        columns = zip(*(row[3].values() for row in group), strict=True)
+        own = [name for name, column in zip(fields, columns, strict=True) if not _is_common(column)]
+        # The template has every field, so that a merge keeps their order.
+        self._templates.append({**group[0][3], **dict.fromkeys(own)})
+        number = len(self._templates) - 1
+        for image_id, size, version, metadata, assets in group:
+            rows = [self._asset_row(role, asset) for role, asset in assets.items()]
+            yield [image_id, size, version, number, {name: metadata[name] for name in own}, rows]
+
+    def _asset_row(self, role: str, asset: Asset) -> list[Any]:
+        form = [asset.shape, asset.affine, asset.dtype, asset.chain[1:], asset.metadata]
+        number = self._forms.setdefault(orjson.dumps(form), len(self._forms))
+        source = asset.chain[0] if asset.chain else None
+        return [role, asset.key, asset.size, number, asset.sha256, source]
+
+
+def _is_common(column: tuple[Any, ...]) -> bool:
+    """Tell whether images share a value; a list is never shared, because who gets one may change it."""
+    first = column[0]
+    if isinstance(first, list | dict):
+        return False
+    return column.count(first) == len(column) == [type(value) for value in column].count(type(first))
+
+
+def _is_of(row: list[Any], entry: Entry | None) -> bool:
+    return entry is not None and row[2] == entry.version and row[1] == entry.size
+
+
+def _form(row: list[Any]) -> tuple[Any, ...]:
+    shape, affine, dtype, steps, metadata = row
+    return tuple(shape), tuple(map(tuple, affine)), dtype, tuple(steps), metadata
+
+
+def _asset(row: list[Any], forms: list[tuple[Any, ...]]) -> Asset:
+    _, key, size, number, sha256, source = row
+    shape, affine, dtype, steps, metadata = forms[number]
+    chain = steps if source is None else (source, *steps)
+    return Asset(key, size, shape, affine, dtype, sha256, chain, deepcopy(metadata) if metadata else {})
