@@ -12,12 +12,13 @@ from nvframe.cache import Cache, StoredImage
 from nvframe.errors import DownloadError, SourceError
 from nvframe.filters import matches, normalise
 from nvframe.http import without_secrets
+from nvframe.pipeline.ahead import read_ahead
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.work import Task, WorkPlan
 from nvframe.types import ORIGINAL, Asset, CollectionRecord, Failure, ImageRecord, Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 Candidate = Task | Failure
 
@@ -35,6 +36,8 @@ class Candidates:
         What storage holds.
     known : sequence of (ImageRecord, collection metadata)
         What an earlier search described already.
+    at_once : int
+        How many collections may be listed at once.
 
     Attributes
     ----------
@@ -48,7 +51,9 @@ class Candidates:
         plan: WorkPlan,
         cache: Cache,
         known: Sequence[tuple[ImageRecord, Metadata]] = (),
+        at_once: int = 1,
     ) -> None:
+        self._at_once = at_once
         self._query = query
         self._plan = plan
         self._cache = cache
@@ -96,6 +101,15 @@ class Candidates:
                     yield self._hand_out(task, collection)
 
     def _listed(self) -> Iterator[Candidate]:
+        # A limit may make a listing needless: then one only is begun before its turn.
+        ahead = self._at_once if self._query.max_images is None else 1
+        for collection, images in read_ahead(self._wanted_collections(), self._begin, ahead):
+            if isinstance(collection, Failure):
+                yield collection
+            else:
+                yield from self._collection_images(collection, images)
+
+    def _wanted_collections(self) -> Iterator[CollectionRecord | Failure]:
         for found in self._plan.source.collections(self._query.collection_terms):
             if isinstance(found, Failure):
                 yield found
@@ -104,10 +118,15 @@ class Candidates:
             if self._stopped:
                 return
             if self._keeps_collection(collection.metadata) and not self._is_complete(collection):
-                yield from self._collection_images(collection)
+                yield collection
 
-    def _collection_images(self, collection: CollectionRecord) -> Iterator[Candidate]:
-        for found in self._plan.source.images(collection):
+    def _begin(self, collection: CollectionRecord | Failure) -> Iterator[ImageRecord | Failure]:
+        return iter(()) if isinstance(collection, Failure) else iter(self._plan.source.images(collection))
+
+    def _collection_images(
+        self, collection: CollectionRecord, images: Iterable[ImageRecord | Failure]
+    ) -> Iterator[Candidate]:
+        for found in images:
             if self._stopped or collection.id in self._given_up:
                 return
             if isinstance(found, Failure):
@@ -137,7 +156,7 @@ class Candidates:
         if self._query.mode == "offline" or self._is_complete(collection):
             yield from self._stored_collection(collection_id)
             return
-        yield from self._collection_images(collection)
+        yield from self._collection_images(collection, self._plan.source.images(collection))
         if self._query.mode == "download_new":
             # What a failed page hid from us, or the server no longer lists, is still served.
             yield from self._stored_collection(collection_id)

@@ -79,7 +79,7 @@ def run(
     known: Sequence[tuple[ImageRecord, Metadata]] = (),
 ) -> RunResult:
     """Return what `query` finds, brought to the state that `plan` wants."""
-    return _Run(query, plan, observers, known).run(executor, max_workers)
+    return _Run(query, plan, max_workers, observers, known).run(executor)
 
 
 def find(query: Query, plan: WorkPlan) -> RunResult:
@@ -94,14 +94,16 @@ class _Run:
         self,
         query: Query,
         plan: WorkPlan,
+        max_workers: int = 8,
         observers: Sequence[Observer] = (),
         known: Sequence[tuple[ImageRecord, Metadata]] = (),
     ) -> None:
         self._query = query
         self._plan = plan
+        self._max_workers = max_workers
         self._observers = observers
         self._cache = Cache(plan.storage)
-        self._candidates = Candidates(query, plan, self._cache, known)
+        self._candidates = Candidates(query, plan, self._cache, known, max_workers)
         self._result = RunResult()
         self._started = time.monotonic()
         self._in_a_row = 0
@@ -111,15 +113,15 @@ class _Run:
         self._described: set[str] = set()
         self._shown_collections: dict[str, dict[str, Any]] = {}
 
-    def run(self, executor: Executor | None, max_workers: int) -> RunResult:
+    def run(self, executor: Executor | None) -> RunResult:
         self._tell(self._event("start"))
-        with _executor(executor, max_workers, bool(self._plan.steps)) as pool:
+        with _executor(executor, self._max_workers, bool(self._plan.steps)) as pool:
 
             def submit(candidate: Candidate) -> Future[Turn] | Turn:
                 return self._submit(pool, candidate)
 
             window: Window[Candidate, Turn] = Window(
-                submit, _succeeded, self._query.max_images, 2 * max_workers, self._completed
+                submit, _succeeded, self._query.max_images, 2 * self._max_workers, self._completed
             )
             try:
                 for turn in window.run(self._candidates):

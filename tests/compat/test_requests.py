@@ -172,7 +172,7 @@ def test_a_success_starts_the_count_anew(sides, serve, catalogue, corpus):
 
 def test_everything_stops_after_100_failures_in_a_row(sides, serve, catalogue):
     """A5: the stop after 100 images failed in a row; one warning says so."""
-    with_many(catalogue, 5, 35)
+    with_many(catalogue, 7, 35)
     server = serve()
     nilearn, ours = sides(server)
     call = {"collection_terms": {"id": neurovault.GreaterThan(10)}, "max_images": None}
@@ -186,7 +186,7 @@ def test_everything_stops_after_100_failures_in_a_row(sides, serve, catalogue):
     assert "stopped early" in ours.said
     assert "100 images failed in a row" in ours.said
     assert [each.category for each in ours.warnings] == [PartialResultWarning]
-    assert ours.paths("/api/collections/15/") == []
+    assert ours.paths("/api/collections/17/") == []
 
 
 def test_retries_are_not_failures(sides, serve, catalogue):

@@ -120,7 +120,7 @@ def test_a_fetch_stops_after_100_failures_in_a_row(tmp_path):
     frame = take(shelf, tmp_path, max_workers=1)
     assert (len(frame), frame.report.stopped_early) == (0, "100 images failed in a row")
     assert 100 <= len(shelf.opened) <= 102, "what was in flight is finished"
-    assert len(shelf.listed) <= 103
+    assert len(shelf.listed) <= 104
 
 
 def test_99_failures_in_a_row_stop_nothing(tmp_path):
@@ -594,7 +594,8 @@ def test_an_image_in_a_broken_link_is_one_failure(tmp_path, server):
 def test_one_connection_per_worker(tmp_path, server):
     fetch(tmp_path, max_workers=2)
     assert len(server.requests) == 16
-    assert len({request.client for request in server.requests}) <= 3
+    # Two workers, as many listings at once, and the caller's thread.
+    assert len({request.client for request in server.requests}) <= 5
 
 
 def test_a_run_result_travels(tmp_path, server):
