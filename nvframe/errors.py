@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 
 class NvframeError(Exception):
     """Base of all errors that nvframe raises on purpose."""
@@ -96,3 +99,11 @@ class PartialResultWarning(NvframeWarning):
 
 class OfflineWarning(NvframeWarning):
     """The call went on without the network."""
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Issue a warning that points at the caller's own line: the first one outside nvframe."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "nvframe":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

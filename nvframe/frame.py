@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import numbers
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
-from nvframe.errors import NvframeError, OfflineWarning, StorageError
-from nvframe.options import current_options
-from nvframe.overlay import OverlayStorage
+from nvframe.errors import NvframeError, StorageError
 from nvframe.pipeline import plan as planning
 from nvframe.pipeline import run as running
-from nvframe.plugins import MetadataSourcePlugin, ResultFormatPlugin
+from nvframe.plugins import ResultFormatPlugin
 from nvframe.registry import default_registry
-from nvframe.types import Asset, Failure, ImageRecord, Metadata
+from nvframe.session import Session
+from nvframe.types import Asset, Failure, Metadata
 
 if TYPE_CHECKING:
     import os
 
     from nvframe.contracts import Annotator, Storage
     from nvframe.pipeline.work import WorkPlan
-
-DEFAULT_WORKERS = 8
 
 _QUERY_PARAMETERS = frozenset(
     [
@@ -130,7 +124,7 @@ def fetch(
     >>> len(frame)
     2
     """
-    session = _Session(source, data_dir, storage_options, timeout)
+    session = Session(source, data_dir, storage_options, timeout)
     query = planning.make_query(
         session.source,
         session.registry,
@@ -144,7 +138,7 @@ def fetch(
         max_images=max_images,
         mode=mode,
     )
-    return session.fetch(
+    found = session.fetch(
         query,
         processors=processors,
         annotators=annotators,
@@ -154,6 +148,7 @@ def fetch(
         on_error=on_error,
         progress=progress,
     )
+    return Frame(*found)
 
 
 def search(
@@ -199,151 +194,11 @@ def search(
     if unknown:
         raise TypeError(f"search() takes no parameter {', '.join(sorted(unknown))}")
     offline = planning.checked_mode(mode) == "offline"
-    session = _Session(source, data_dir, storage_options, timeout)
+    session = Session(source, data_dir, storage_options, timeout)
     made = planning.make_query(
         session.source, session.registry, **query, mode="offline" if offline else "overwrite"
     )
-    return session.find(made)
-
-
-class _Session:
-    """What belongs to one call: its source, its storage, and the registry that found them."""
-
-    def __init__(
-        self,
-        source: Any,
-        data_dir: str | os.PathLike[str] | None,
-        storage_options: Mapping[str, Any] | None,
-        timeout: float,
-    ) -> None:
-        self.selector = source
-        self.registry = default_registry()
-        self.timeout = planning.checked_timeout(timeout)
-        self.options = current_options()
-        context = {"timeout": self.timeout} | ({"retry": self.options.retry} if self.options.retry else {})
-        self.source, _, params = self.registry.build(MetadataSourcePlugin, source, **context)
-        dataset = layout.dataset_name(self.source.name, params)
-        root = layout.dataset_root(data_dir, dataset)
-        if storage_options is None and layout.is_remote(root):
-            # Options for all calls are meant for those that need them: a local directory needs none.
-            storage_options = self.options.storage_options
-        self.storage: Storage = self.registry.storage(root, storage_options)
-
-    def fetch(
-        self,
-        query: planning.Query,
-        *,
-        processors: Sequence[Any],
-        annotators: Sequence[Any],
-        keep_original: bool | None,
-        executor: Any,
-        max_workers: int | None,
-        on_error: str,
-        progress: Any,
-        known: Sequence[tuple[ImageRecord, Metadata]] = (),
-    ) -> Frame:
-        if on_error not in ("warn", "raise", "ignore"):
-            raise ValueError(f"on_error must be 'warn', 'raise' or 'ignore', got {on_error!r}")
-        query = self._offline_if_read_only(query)
-        plan = planning.make_plan(
-            self.source,
-            self._layered_storage(),
-            self.registry,
-            processors=processors,
-            annotators=annotators,
-            keep_original=keep_original,
-            offline=query.mode == "offline",
-            retry=self.options.retry,
-            timeout=self.timeout,
-        )
-        workers = _checked_workers(self.options.max_workers if max_workers is None else max_workers)
-        with _observers(self.registry, self.options.progress if progress is None else progress) as observers:
-            try:
-                result = running.run(
-                    query,
-                    plan,
-                    executor=executor or self.options.executor,
-                    max_workers=workers,
-                    observers=observers,
-                    known=known,
-                )
-            finally:
-                _close(self.source, *plan.annotators)
-        frame = Frame(result, plan, self.selector)
-        self._report(result, on_error)
-        return frame
-
-    def _layered_storage(self) -> Storage:
-        if self.storage.writable:
-            return self.storage
-        import platformdirs
-
-        place = Path(platformdirs.user_cache_dir("nvframe")) / "derived" / layout.digest(self.storage.url)
-        return OverlayStorage(self.storage, self.registry.storage(str(place)))
-
-    def _offline_if_read_only(self, query: planning.Query) -> planning.Query:
-        if self.storage.writable or query.mode == "offline":
-            return query
-        warnings.warn(
-            f"you have no write access to {self.storage.url}: working offline with what it holds",
-            OfflineWarning,
-            stacklevel=4,
-        )
-        return replace(query, mode="offline")
-
-    def _report(self, result: running.RunResult, on_error: str) -> None:
-        if on_error == "warn":
-            running.warn_of_failures(result.failures, result.report, len(result.outcomes), stacklevel=4)
-        elif on_error == "raise":
-            running.raise_first(result.failures)
-
-    def find(self, query: planning.Query) -> Frame:
-        plan = planning.make_plan(
-            self.source, self.storage, self.registry, offline=query.mode == "offline", timeout=self.timeout
-        )
-        try:
-            result = running.find(query, plan)
-        finally:
-            _close(self.source)
-        self._report(result, "warn")
-        return Frame(result, plan, self.selector)
-
-
-class _observers:  # noqa: N801 - used as a context manager function
-    """The progress bar or callback, and the installed observers, for the length of a fetch."""
-
-    def __init__(self, registry: Any, progress: Any) -> None:
-        self._bar: Any = None
-        self._observers = registry.observers()
-        if callable(progress):
-            self._observers.append(progress)
-        elif progress:
-            from nvframe.console import ProgressBar
-
-            self._bar = ProgressBar()
-            self._observers.append(self._bar)
-
-    def __enter__(self) -> list[running.Observer]:
-        return list(self._observers)
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _checked_workers(max_workers: Any) -> int:
-    if max_workers is None:
-        return DEFAULT_WORKERS
-    if not isinstance(max_workers, numbers.Integral) or max_workers < 1:
-        raise ValueError(f"max_workers must be a whole number from 1 on, got {max_workers!r}")
-    return int(max_workers)
-
-
-def _close(*objects: Any) -> None:
-    for each in objects:
-        close = getattr(each, "close", None)
-        if callable(close):
-            close()
+    return Frame(*session.find(made))
 
 
 class Frame:
@@ -483,7 +338,7 @@ timeout, on_error, progress
         Frame
             With assets.
         """
-        session = _Session(self._selector, data_dir, storage_options, timeout)
+        session = Session(self._selector, data_dir, storage_options, timeout)
         if data_dir is None:
             session.storage = self._plan.storage
         records = [each.record for each in self._result.outcomes]
@@ -492,7 +347,7 @@ timeout, on_error, progress
             by_ids=True,
             mode=planning.checked_mode(mode),
         )
-        return session.fetch(
+        found = session.fetch(
             query,
             processors=processors,
             annotators=annotators,
@@ -506,6 +361,7 @@ timeout, on_error, progress
                 for record, collection in zip(records, self.collections_meta, strict=True)
             ],
         )
+        return Frame(*found)
 
     def load(self, index: int) -> Any:
         """Return one image, held in memory.

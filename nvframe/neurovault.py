@@ -9,7 +9,6 @@ import difflib
 import inspect
 import logging
 import numbers
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nvframe import filters
 from nvframe.console import log_to_console
+from nvframe.errors import warn_caller
 from nvframe.filters import (
     Contains,
     GreaterOrEqual,
@@ -311,9 +311,7 @@ def neurosynth_words_vectorized(
     with log_to_console(int(verbose)):
         words = [_words_in(file) for file in word_files]
     if not any(words):
-        warnings.warn(
-            "no word weight could be loaded: there is nothing to vectorize", UserWarning, stacklevel=2
-        )
+        warn_caller("no word weight could be loaded: there is nothing to vectorize", UserWarning)
         return None, None
     if not kwargs and all(are_numbers(row.values()) for row in words):
         return word_matrix(words)
@@ -385,11 +383,10 @@ def _warn_of_default_terms(level: str, given: Any, terms: Any, defaults: Mapping
         return
     if terms is not None and not _same_terms(terms, defaults):
         return
-    warnings.warn(
+    warn_caller(
         f"`{level}_filter` is given, and the default `{level}_terms` still apply besides; "
         f"pass `{level}_terms={{}}` to switch them off",
         UserWarning,
-        stacklevel=3,
     )
 
 
@@ -404,8 +401,7 @@ def _warn_of_lookalikes(keywords: Mapping[str, Any]) -> None:
     for keyword in keywords.keys() - {"collection_id"}:  # a field that is often asked for
         near = difflib.get_close_matches(keyword, parameters, n=1, cutoff=0.8)
         if near:
-            warnings.warn(
+            warn_caller(
                 f"{keyword!r} is taken as a condition on the image field of that name; did you mean {near[0]!r}?",
                 UserWarning,
-                stacklevel=3,
             )

@@ -7,7 +7,6 @@ import importlib
 import inspect
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -23,6 +22,7 @@ from nvframe.errors import (
     PluginLoadError,
     PluginLoadWarning,
     UnknownPluginError,
+    warn_caller,
 )
 from nvframe.plugins import KINDS, Plugin, StorageBackendPlugin
 from nvframe.storage import protocol_of
@@ -251,10 +251,9 @@ class Registry:
             "", point.name, distribution, version, "broken", problem
         )
         if known is None:
-            warnings.warn(
+            warn_caller(
                 f"plugin {point.name!r} of {distribution} {version} was left out: {problem}",
                 PluginLoadWarning,
-                stacklevel=2,
             )
 
     def _unknown(self, kind: type[Plugin], name: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from nvframe import layout
-from nvframe.errors import PluginError
+from nvframe.errors import PluginError, warn_caller
 from nvframe.filters import IsIn
 from nvframe.http import Retry
 from nvframe.pipeline.identity import identity_of, name_of
@@ -158,11 +157,10 @@ def _moved_collection_id(
         return image_terms, collection_terms
     wanted = image_terms["collection_id"]
     if "id" in collection_terms and collection_terms["id"] != wanted:
-        warnings.warn(
+        warn_caller(
             "contradictory collection ids: image_terms ask for "
             f"collection_id={wanted!r}, collection_terms for id={collection_terms['id']!r}; no image has both",
             UserWarning,
-            stacklevel=2,
         )
         return image_terms, collection_terms
     rest = {key: value for key, value in image_terms.items() if key != "collection_id"}

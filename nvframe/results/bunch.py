@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
+from nvframe.errors import warn_caller
 from nvframe.types import Failure
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _words(frame_view: FrameView) -> dict[str, Any]:
         collated = annotator.collate(frame_view.annotations[annotator.name])
         if "word" not in collated:
             if not any(failure.stage == "annotate" for failure in frame_view.failures):
-                warnings.warn("no word weight could be loaded", UserWarning, stacklevel=5)
+                warn_caller("no word weight could be loaded", UserWarning)
             return {"word_frequencies": None, "vocabulary": None}
         # In a Bunch a row without words is zeros, as in nilearn; a Dataset tells it from a row of zeros.
         weights = collated["word_frequencies"][1]
