@@ -123,7 +123,7 @@ def test_overwrite_with_modify_date_downloads_only_what_is_newer(sides, serve):
         assert side.media == []
         dates.update({1002: "2031-01-01T00:00:00Z", 1010: "2031-02-02T00:00:00Z"})
         assert ids_of(side.fetch(**update)) == [1002, 1010]
-        assert side.media == ["visual_1002.nii.gz", "visual_1010.nii.gz"]
+        assert sorted(side.media) == ["visual_1002.nii.gz", "visual_1010.nii.gz"]
         whole = side.fetch(max_images=None)
         assert {m["modify_date"][:4] for m in whole.images_meta if m["id"] in dates} == {"2031"}
         assert len(whole.images) == 9
