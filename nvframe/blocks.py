@@ -9,53 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from copy import deepcopy
 from typing import Any
 
 import orjson
 
-from nvframe.types import Asset, Entry
+from nvframe.stored import Fields, Forms, RecordedAssets
+from nvframe.types import Asset, Entry, Metadata
 
 log = logging.getLogger(__name__)
 
-Known = tuple[dict[str, Any], Mapping[str, Asset]]
-
-
-class RecordedAssets(Mapping[str, Asset]):
-    """The assets that a sidecar records and a listing shows, by role; each is built when it is asked for."""
-
-    __slots__ = ("_built", "_forms", "_rows")
-
-    def __init__(
-        self, rows: Iterable[list[Any]], forms: list[tuple[Any, ...]], listed: Mapping[str, Entry]
-    ) -> None:
-        self._rows = {
-            row[0]: row for row in rows if (entry := listed.get(row[1])) is not None and entry.size == row[2]
-        }
-        self._forms = forms
-        self._built: dict[str, Asset] = {}
-
-    def __getitem__(self, role: str) -> Asset:
-        asset = self._built.get(role)
-        if asset is None:
-            asset = self._built[role] = _asset(self._rows[role], self._forms)
-        return asset
-
-    def get(self, role: str, default: Any = None) -> Any:
-        """Return the asset of `role`, or `default`."""
-        return self[role] if role in self._rows else default
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __reduce__(self) -> Any:
-        return dict, (dict(self),)  # a worker needs this image's assets alone
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
+Known = tuple[Metadata, Mapping[str, Asset]]
 
 
 class Block:
@@ -90,14 +53,14 @@ class Block:
         try:
             document = orjson.loads(body or b"{}")
             self._templates: list[dict[str, Any]] = document.get("templates", [])
-            self._forms = [_form(form) for form in document.get("forms", ())]
+            self._forms = Forms(document.get("forms", ()))
             self._collection: list[Any] | None = document.get("collection")
             self._images = {row[0]: row for row in document.get("images", ())}
             self._files = {row[0]: row for row in document.get("files", ())}
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             log.debug("a block of the index cannot be read: %s", error)
             self._body, self._collection = None, None
-            self._templates, self._forms, self._images, self._files = [], [], {}, {}
+            self._templates, self._forms, self._images, self._files = [], Forms(), {}, {}
 
     # What is known.
 
@@ -111,12 +74,12 @@ class Block:
         row = self._images.get(image_id)
         if row is None or row[2] != entry.version or row[1] != entry.size:
             return None
-        return self._templates[row[3]] | row[4], RecordedAssets(row[5], self._forms, listed)
+        return Fields(self._templates[row[3]], row[4]), RecordedAssets(row[5], self._forms, listed)
 
     def file(self, entry: Entry) -> Asset | None:
         """Return the description of a file that no sidecar describes."""
         row = self._files.get(entry.key)
-        return _asset(row[3], self._forms) if row is not None and _is_of(row, entry) else None
+        return self._forms.asset(row[3]) if row is not None and _is_of(row, entry) else None
 
     def knows_more_than(self, sidecars: Mapping[str, Entry]) -> bool:
         """Tell whether there are images that have no sidecar any more."""
@@ -149,11 +112,11 @@ class Block:
         writer = _Writer(kept._collection)
         for row in kept._images.values():
             if _is_of(row, sidecars.get(row[0])):
-                assets = {asset[0]: _asset(asset, kept._forms) for asset in row[5]}
+                assets = {asset[0]: kept._forms.asset(asset) for asset in row[5]}
                 writer.images[row[0]] = [*row[:3], kept._templates[row[3]] | row[4], assets]
         for row in kept._files.values():
             if _is_of(row, listed.get(row[0])):
-                writer.files[row[0]] = [*row[:3], _asset(row[3], kept._forms)]
+                writer.files[row[0]] = [*row[:3], kept._forms.asset(row[3])]
         writer.add(self._noted)
         return writer.written()
 
@@ -230,15 +193,3 @@ def _is_common(column: tuple[Any, ...]) -> bool:
 
 def _is_of(row: list[Any], entry: Entry | None) -> bool:
     return entry is not None and row[2] == entry.version and row[1] == entry.size
-
-
-def _form(row: list[Any]) -> tuple[Any, ...]:
-    shape, affine, dtype, steps, metadata = row
-    return tuple(shape), tuple(map(tuple, affine)), dtype, tuple(steps), metadata
-
-
-def _asset(row: list[Any], forms: list[tuple[Any, ...]]) -> Asset:
-    _, key, size, number, sha256, source = row
-    shape, affine, dtype, steps, metadata = forms[number]
-    chain = steps if source is None else (source, *steps)
-    return Asset(key, size, shape, affine, dtype, sha256, chain, deepcopy(metadata) if metadata else {})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
@@ -14,6 +13,7 @@ from nvframe.errors import IntegrityError
 from nvframe.filters import normalise
 from nvframe.index import Index, is_settled
 from nvframe.options import current_options
+from nvframe.stored import StoredImage
 from nvframe.types import ORIGINAL, Asset, Entry, Failure, parsed_json
 
 if TYPE_CHECKING:
@@ -22,26 +22,6 @@ if TYPE_CHECKING:
 # What else lies in a directory that people use, such as "collection_1 (copy)", is none of ours.
 _COLLECTION = re.compile(r"collection_([A-Za-z0-9._-]{1,128})")
 _SIDECAR = re.compile(r"collection_[^/]+/image_([A-Za-z0-9._-]{1,128})_metadata\.json")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """An image as its sidecar and the listing show it.
-
-    Attributes
-    ----------
-    image_id, collection_id : str
-        Whose.
-    metadata : dict
-        Normalised; path keys included, the ``nvframe`` key not.
-    assets : Mapping
-        Recorded assets that the listing shows with the recorded size, by role.
-    """
-
-    image_id: str
-    collection_id: str
-    metadata: dict[str, Any] = field(hash=False)
-    assets: Mapping[str, Asset] = field(hash=False)
 
 
 class Cache:

@@ -10,7 +10,6 @@ import hashlib
 import logging
 import re
 import time
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -38,6 +37,7 @@ YOUNG_SECONDS = 2.0
 """A file that was younger than this when it was read may have changed since without showing it."""
 
 _BUSY_SECONDS = 0.2
+_PAGE_BYTES = 32_768  # a body fills a few of these, or a long chain of the usual 4 096
 _CORRUPT, _NOT_A_DATABASE = 11, 26
 _LOCAL_VERSION = re.compile(r"(\d+)-\d+-\d+")
 
@@ -107,7 +107,7 @@ class Index:
         if not rows:
             return None
         body, checksum = rows[0]
-        return body if isinstance(body, bytes) and zlib.crc32(body) == checksum else None
+        return body if isinstance(body, bytes) and _checksum(body) == checksum else None
 
     def collection_ids(self) -> set[str]:
         """Return the ids of the collections that something was saved of."""
@@ -187,6 +187,12 @@ class Index:
             self._storage.put(BESIDE, bytes(connection.serialize()))
 
 
+def _checksum(body: bytes) -> int:
+    from isal import isal_zlib
+
+    return int(isal_zlib.crc32(body))
+
+
 def _connect(uri: str) -> sqlite3.Connection:
     import sqlite3
 
@@ -212,6 +218,7 @@ def _update(path: Path, bodies: Mapping[str, bytes], vanished: Collection[str]) 
     with closing(_connect(f"file:{quote(str(path))}")) as connection:
         # Losing power may cost the index, which the checksums then show; it is not worth waiting for the disk.
         connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         _write(connection, bodies, vanished)
 
 
@@ -226,7 +233,7 @@ def _write(connection: sqlite3.Connection, bodies: Mapping[str, bytes], vanished
         connection.executemany("DELETE FROM bodies WHERE collection_id = ?", ((each,) for each in vanished))
         connection.executemany(
             "INSERT OR REPLACE INTO bodies VALUES (?, ?, ?)",
-            ((each, body, zlib.crc32(body)) for each, body in bodies.items()),
+            ((each, body, _checksum(body)) for each, body in bodies.items()),
         )
 
 

@@ -8,19 +8,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
-from nvframe.cache import Cache, StoredImage
+from nvframe.cache import Cache
 from nvframe.errors import DownloadError, SourceError
-from nvframe.filters import matches, normalise
+from nvframe.filters import keep_all, matches, normalise
 from nvframe.http import without_secrets
 from nvframe.pipeline.ahead import read_ahead
 from nvframe.pipeline.plan import Query
-from nvframe.pipeline.work import Task, WorkPlan
+from nvframe.pipeline.work import Outcome, Task, WorkPlan
+from nvframe.stored import StoredImage, as_dict
 from nvframe.types import ORIGINAL, Asset, CollectionRecord, Failure, ImageRecord, Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-Candidate = Task | Failure
+Found = Task | Outcome
+Candidate = Found | Failure
 
 
 class Candidates:
@@ -61,6 +63,7 @@ class Candidates:
         self._given_up: set[str] = set()
         self._stopped = False
         self._examined: dict[str, set[str]] = {"collection": set(), "image": set()}
+        self._image_filters = tuple(each for each in query.image_filters if each is not keep_all)
         self._known = {record.id: record for record, _ in known}
         self.collections = {record.collection_id: dict(collection) for record, collection in known}
 
@@ -76,7 +79,11 @@ class Candidates:
         for candidate in self._by_ids() if self._query.by_ids else self._by_terms():
             if self._stopped:
                 return
-            if isinstance(candidate, Task) and candidate.record.collection_id in self._given_up:
+            if (
+                self._given_up
+                and not isinstance(candidate, Failure)
+                and candidate.record.collection_id in self._given_up
+            ):
                 continue
             yield candidate
 
@@ -88,17 +95,18 @@ class Candidates:
         if self._query.mode != "offline":
             yield from self._listed()
 
-    def _stored(self) -> Iterator[Task]:
+    def _stored(self) -> Iterator[Found]:
         for collection_id in self._cache.collection_ids():
             collection = self._cache.collection(collection_id)
             if collection is None or not self._keeps_collection(collection):
                 continue
             for stored in self._cache.images(collection_id):
-                if not self._keeps_image(stored.metadata):
+                metadata = self._examinable(stored)
+                if not self._keeps_image(metadata):
                     continue
-                task = self._stored_task(stored)
-                if task is not None:
-                    yield self._hand_out(task, collection)
+                found = self._at_hand(stored, metadata)
+                if found is not None:
+                    yield self._hand_out(found, collection)
 
     def _listed(self) -> Iterator[Candidate]:
         # A limit may make a listing needless: then one only is begun before its turn.
@@ -161,13 +169,14 @@ class Candidates:
             # What a failed page hid from us, or the server no longer lists, is still served.
             yield from self._stored_collection(collection_id)
 
-    def _stored_collection(self, collection_id: str) -> Iterator[Task]:
+    def _stored_collection(self, collection_id: str) -> Iterator[Found]:
         collection = self._cache.collection(collection_id) or {"id": collection_id}
         for stored in self._cache.images(collection_id):
-            if stored.image_id not in self._visited and self._keeps_image(stored.metadata):
-                task = self._stored_task(stored)
-                if task is not None:
-                    yield self._hand_out(task, collection)
+            metadata = self._examinable(stored)
+            if stored.image_id not in self._visited and self._keeps_image(metadata):
+                found = self._at_hand(stored, metadata)
+                if found is not None:
+                    yield self._hand_out(found, collection)
 
     def _collection_record(self, collection_id: str) -> CollectionRecord:
         stored = None
@@ -183,11 +192,11 @@ class Candidates:
     def _wanted_image(self, image_id: str) -> Iterator[Candidate]:
         try:
             stored = self._cache.find(image_id) if self._query.mode in ("download_new", "offline") else None
-            task = self._stored_task(stored) if stored else None
-            if stored is not None and task is not None:
+            found = self._at_hand(stored, stored.metadata) if stored else None
+            if stored is not None and found is not None:
                 known = self._cache.collection(stored.collection_id)
                 if known is not None or self._query.mode == "offline":
-                    yield from self._kept(task, known or {"id": stored.collection_id}, self._hand_out)
+                    yield from self._kept(found, known or {"id": stored.collection_id}, self._hand_out)
                     return
             if self._query.mode == "offline":
                 raise SourceError("not stored, and the network is off")
@@ -206,27 +215,29 @@ class Candidates:
         return known if known is not None else self._collection_record(record.collection_id).metadata
 
     def _kept(
-        self, task: Task, collection: Metadata, handing: Callable[[Task, Metadata], Task]
-    ) -> Iterator[Task]:
-        if self._keeps_collection(collection) and self._keeps_image(task.record.metadata):
-            yield handing(task, collection)
+        self, found: Found, collection: Metadata, handing: Callable[[Any, Metadata], Found]
+    ) -> Iterator[Found]:
+        if self._keeps_collection(collection) and self._keeps_image(found.record.metadata):
+            yield handing(found, collection)
 
     # One image.
 
-    def _remote(self, record: ImageRecord, collection: Metadata) -> Task:
+    def _remote(self, record: ImageRecord, collection: Metadata) -> Found:
         return self._hand_out(self._task(record), collection)
 
-    def _hand_out(self, task: Task, collection: Metadata) -> Task:
-        self._visited.add(task.record.id)
-        self.collections.setdefault(task.record.collection_id, dict(collection))
-        return task
+    def _hand_out(self, found: Found, collection: Metadata) -> Found:
+        record = found.record
+        self._visited.add(record.id)
+        if record.collection_id not in self.collections:
+            self.collections[record.collection_id] = dict(collection)
+        return found
 
     def _task(self, record: ImageRecord) -> Task:
         """Return the task for an image that the source described; reuses what is stored, as the mode allows."""
         stored = self._cache.image(record.collection_id, record.id)
         if stored is None:
             return Task(record, stale=self._files(record))
-        moved = stored.metadata.get("modify_date") != record.metadata.get("modify_date")
+        moved = stored.fields.get("modify_date") != record.metadata.get("modify_date")
         if self._query.mode == "overwrite" or (self._query.mode == "update" and moved):
             return Task(record, previous=True, recorded=stored.assets, stale=self._files(record))
         return self._reusing(record, stored)
@@ -244,14 +255,21 @@ class Candidates:
         )
         return tuple(key for key in keys if key in present)
 
-    def _stored_task(self, stored: StoredImage) -> Task | None:
-        """Return the task for a stored image, or None where the wanted asset is not at hand without a server."""
-        task = self._reusing(self._record_of(stored), stored)
+    def _examinable(self, stored: StoredImage) -> Metadata:
+        """Return metadata to decide by; a caller's own filters are given a dict."""
+        return stored.metadata if self._image_filters else stored.fields
+
+    def _at_hand(self, stored: StoredImage, metadata: Metadata) -> Found | None:
+        """Return what makes of a stored image what is wanted; None where that takes a server."""
+        wanted = None if self._plan.annotators else self._sound(stored)
+        if wanted is not None:
+            return Outcome(self._record_of(stored, metadata), wanted)
+        record = self._record_of(stored, metadata if isinstance(metadata, dict) else as_dict(metadata))
+        task = self._reusing(record, stored)
         at_hand = self._plan.role in task.assets or (self._plan.steps and ORIGINAL in task.assets)
         return task if at_hand else None
 
-    def _record_of(self, stored: StoredImage) -> ImageRecord:
-        metadata = stored.metadata
+    def _record_of(self, stored: StoredImage, metadata: Metadata) -> ImageRecord:
         size, modified = metadata.get("file_size"), metadata.get("modify_date")
         return ImageRecord(
             source=self._plan.source.name,
@@ -265,14 +283,20 @@ class Candidates:
 
     def _sound_assets(self, stored: StoredImage) -> dict[str, Asset]:
         """Return the stored assets that this plan can use; a processed one only if its whole chain is the same."""
-        plan = self._plan
-        wanted = self._cache.asset(stored, plan.role)
-        if wanted is not None and (not plan.steps or self._is_current(stored, wanted)):
-            return {plan.role: wanted}  # nothing has to be made, so nothing else is looked at
+        wanted = self._sound(stored)
+        if wanted is not None:
+            return {self._plan.role: wanted}  # nothing has to be made, so nothing else is looked at
         assets = dict(stored.assets)
-        assets.pop(plan.role, None)
+        assets.pop(self._plan.role, None)
         original = self._cache.asset(stored, ORIGINAL)
         return assets if original is None else {**assets, ORIGINAL: original}
+
+    def _sound(self, stored: StoredImage) -> Asset | None:
+        """Return the wanted asset, if it is stored and made as this plan would make it."""
+        wanted = self._cache.asset(stored, self._plan.role)
+        if wanted is None or (self._plan.steps and not self._is_current(stored, wanted)):
+            return None
+        return wanted
 
     def _is_current(self, stored: StoredImage, asset: Asset) -> bool:
         if not asset.chain:
@@ -299,7 +323,9 @@ class Candidates:
             or not promised
         ):
             return False
-        at_hand = sum(self._stored_task(each) is not None for each in self._cache.images(collection.id))
+        at_hand = sum(
+            self._at_hand(each, each.fields) is not None for each in self._cache.images(collection.id)
+        )
         return at_hand >= promised
 
     # Conditions.
@@ -309,7 +335,7 @@ class Candidates:
         return self._keeps("collection", metadata, query.collection_terms, query.collection_filters)
 
     def _keeps_image(self, metadata: Metadata) -> bool:
-        return self._keeps("image", metadata, self._query.image_terms, self._query.image_filters)
+        return self._keeps("image", metadata, self._query.image_terms, self._image_filters)
 
     def _keeps(self, level: str, metadata: Metadata, terms: Metadata, filters: tuple[Any, ...]) -> bool:
         if not terms.keys() <= self._examined[level]:
@@ -345,7 +371,7 @@ class Candidates:
 
 def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, root: str) -> dict[str, Any]:
     """Return what ``images_meta`` shows of an image: its fields, what processors changed, and its paths."""
-    shown = dict(record.metadata)
+    shown = as_dict(record.metadata)
     if asset is not None:
         shown.update(asset.metadata)
     shown.update(plan.paths(record, asset))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -14,11 +13,11 @@ from typing import Any
 
 from nvframe import layout
 from nvframe.cache import Cache
-from nvframe.errors import NvframeError, PartialResultWarning, StorageError
-from nvframe.pipeline.candidates import Candidate, Candidates, shown_metadata
+from nvframe.errors import NvframeError, PartialResultWarning, StorageError, warn_caller
+from nvframe.pipeline.candidates import Candidate, Candidates, Found, shown_metadata
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.window import Window
-from nvframe.pipeline.work import Outcome, Task, WorkPlan, process_image
+from nvframe.pipeline.work import Outcome, WorkPlan, process_image
 from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata, json_bytes
 
 log = logging.getLogger(__name__)
@@ -152,14 +151,16 @@ class _Run:
     def _submit(self, pool: Executor, candidate: Candidate) -> Future[Any] | Turn:
         if isinstance(candidate, Failure):
             return candidate
-        asset = candidate.assets.get(self._plan.role)
+        asset = candidate.asset if isinstance(candidate, Outcome) else candidate.assets.get(self._plan.role)
         if asset is None or self._cache.collection(candidate.record.collection_id) is None:
             self._describe_collection(candidate)
+        if isinstance(candidate, Outcome):
+            return candidate
         if asset is not None and not self._plan.annotators:
             return Outcome(candidate.record, asset)
         return pool.submit(process_image, self._plan, candidate)
 
-    def _describe_collection(self, task: Task) -> None:
+    def _describe_collection(self, task: Found) -> None:
         """Put a collection's metadata before its first image, unless storage holds the same."""
         collection_id = task.record.collection_id
         if collection_id in self._described or self._plan.offline:
@@ -251,7 +252,7 @@ class _Run:
             stopped_early=self._stopped_early,
         )
         for sentence in self._candidates.unknown_terms():
-            warnings.warn(sentence, UserWarning, stacklevel=5)
+            warn_caller(sentence, UserWarning)
         log.info(
             "%d images, %d of them stored before; %d failures",
             len(result.outcomes),
@@ -304,23 +305,22 @@ def _one_blas_thread() -> Any:
     return threadpool_limits(limits=1, user_api="blas")
 
 
-def warn_of_failures(failures: Sequence[Failure], report: Report, images: int, stacklevel: int = 3) -> None:
+def warn_of_failures(failures: Sequence[Failure], report: Report, images: int) -> None:
     """Issue one PartialResultWarning for what was lost, and one for each annotator that failed."""
     lost = [failure for failure in failures if failure.stage != "annotate"]
     if lost:
         early = f"the fetch stopped early: {report.stopped_early}. " if report.stopped_early else ""
         more = f", and {len(lost) - 1} more in `failures`" if len(lost) > 1 else ""
         again = " Run the same call again to complete it." if any(each.retryable for each in lost) else ""
-        warnings.warn(f"{early}{lost[0]}{more}.{again}", PartialResultWarning, stacklevel=stacklevel)
+        warn_caller(f"{early}{lost[0]}{more}.{again}", PartialResultWarning)
     by_annotator: dict[str, list[Failure]] = {}
     for failure in failures:
         if failure.stage == "annotate":
             by_annotator.setdefault(failure.plugin, []).append(failure)
     for name, failed in by_annotator.items():
-        warnings.warn(
+        warn_caller(
             f"{name}: no annotation for {len(failed)} of {images} images; the first: {failed[0].message}",
             PartialResultWarning,
-            stacklevel=stacklevel,
         )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from xarray.backends import BackendEntrypoint
 
 from nvframe import layout
-from nvframe.cache import Cache, StoredImage
+from nvframe.cache import Cache
 from nvframe.results.dataset import Rows, build_dataset
 from nvframe.storage import FsspecStorage, LocalStorage, protocol_of
+from nvframe.stored import StoredImage
 from nvframe.types import ORIGINAL, Asset, Failure
 
 if TYPE_CHECKING:
