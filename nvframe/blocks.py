@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from nvframe.stored import Fields, Forms, RecordedAssets
+from nvframe.stored import Fields, Forms, RecordedAssets, Template
 from nvframe.types import Asset, Entry, Metadata
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Block:
         self._noted: dict[tuple[str, str], bytes] = {}
         try:
             document = orjson.loads(body or b"{}")
-            self._templates: list[dict[str, Any]] = document.get("templates", [])
+            self._templates = [Template(fields) for fields in document.get("templates", ())]
             self._forms = Forms(document.get("forms", ()))
             self._collection: list[Any] | None = document.get("collection")
             self._images = {row[0]: row for row in document.get("images", ())}
@@ -112,11 +112,11 @@ class Block:
         writer = _Writer(kept._collection)
         for row in kept._images.values():
             if _is_of(row, sidecars.get(row[0])):
-                assets = {asset[0]: kept._forms.asset(asset) for asset in row[5]}
-                writer.images[row[0]] = [*row[:3], kept._templates[row[3]] | row[4], assets]
+                assets = {asset[0]: _plain(kept._forms.asset(asset)) for asset in row[5]}
+                writer.images[row[0]] = [*row[:3], kept._templates[row[3]].fields | row[4], assets]
         for row in kept._files.values():
             if _is_of(row, listed.get(row[0])):
-                writer.files[row[0]] = [*row[:3], kept._forms.asset(row[3])]
+                writer.files[row[0]] = [*row[:3], _plain(kept._forms.asset(row[3]))]
         writer.add(self._noted)
         return writer.written()
 
@@ -133,18 +133,13 @@ class _Writer:
 
     def add(self, noted: Mapping[tuple[str, str], bytes]) -> None:
         for (kind, name), data in noted.items():
-            with suppress(TypeError, ValueError):  # an affine of NaN: such a file is read each time
-                self._add(kind, name, orjson.loads(data))
-
-    def _add(self, kind: str, name: str, row: list[Any]) -> None:
-        if kind == "collection":
-            self.collection = row
-        elif kind == "image":
-            row[4] = {role: Asset.from_json(asset) for role, asset in row[4].items()}
-            self.images[name] = row
-        else:
-            row[3] = Asset.from_json(row[3])
-            self.files[name] = row
+            row = orjson.loads(data)
+            if kind == "collection":
+                self.collection = row
+            elif kind == "image" and all(map(_is_whole, row[4].values())):
+                self.images[name] = row
+            elif kind == "file" and _is_whole(row[3]):
+                self.files[name] = row
 
     def written(self) -> bytes:
         files = [[*row[:3], self._asset_row("", row[3])] for row in self.files.values()]
@@ -176,11 +171,20 @@ class _Writer:
             rows = [self._asset_row(role, asset) for role, asset in assets.items()]
             yield [image_id, size, version, number, {name: metadata[name] for name in own}, rows]
 
-    def _asset_row(self, role: str, asset: Asset) -> list[Any]:
-        form = [asset.shape, asset.affine, asset.dtype, asset.chain[1:], asset.metadata]
+    def _asset_row(self, role: str, asset: dict[str, Any]) -> list[Any]:
+        source, *steps = asset["chain"] or [None]
+        form = [asset["shape"], asset["affine"], asset["dtype"], steps, asset["metadata"]]
         number = self._forms.setdefault(orjson.dumps(form), len(self._forms))
-        source = asset.chain[0] if asset.chain else None
-        return [role, asset.key, asset.size, number, asset.sha256, source]
+        return [role, asset["key"], asset["size"], number, asset["sha256"], source]
+
+
+def _plain(asset: Asset) -> dict[str, Any]:
+    return dict(orjson.loads(orjson.dumps(asset)))
+
+
+def _is_whole(asset: dict[str, Any]) -> bool:
+    """Tell whether an affine came through as numbers: NaN is no JSON, and such a file is read each time."""
+    return not any(None in row for row in asset["affine"])
 
 
 def _is_common(column: tuple[Any, ...]) -> bool:

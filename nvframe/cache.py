@@ -139,10 +139,11 @@ class Cache:
     def _image_sidecars(self, collection_id: str) -> dict[str, Entry]:
         """Return the entries of a collection's sidecars by image."""
         if collection_id not in self._sidecars:
+            start, end = len(f"{layout.collection_prefix(collection_id)}/image_"), -len("_metadata.json")
             self._sidecars[collection_id] = {
-                match[1]: entry
+                key[start:end]: entry
                 for key, entry in self.entries(collection_id).items()
-                if key.endswith("_metadata.json") and (match := _SIDECAR.fullmatch(key))
+                if key.endswith("_metadata.json") and _SIDECAR.fullmatch(key)
             }
         return self._sidecars[collection_id]
 

@@ -152,6 +152,8 @@ class Index:
             self._connection.close()
             self._connection = None
 
+    __del__ = close
+
     def save(self, bodies: Mapping[str, bytes], vanished: Collection[str] = ()) -> None:
         """Keep bodies by collection, and forget collections, in one transaction; where that fails, do nothing."""
         self.close()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from nvframe.errors import StorageError
+from nvframe.stored import path_keys
 from nvframe.types import ORIGINAL, Asset, checked_id, json_bytes
 
 if TYPE_CHECKING:
@@ -196,32 +196,26 @@ def rerooted(metadata: Mapping[str, Any], collection_id: str) -> dict[str, Any]:
     """
     prefix = collection_prefix(collection_id)
     stored = portable(metadata)
-    for key, _ in _path_keys(tuple(stored)):
+    for key in path_keys(stored):
         if isinstance(stored[key], str):
-            stored[key] = f"{prefix}/{PurePosixPath(stored[key]).name}"
+            name = stored[key].rpartition("/")[2]
+            stored[key] = f"{prefix}/{name or PurePosixPath(stored[key]).name}"
     return stored
 
 
 def with_absolute_paths(metadata: Mapping[str, Any], root: str) -> dict[str, Any]:
     """Return `metadata` without the ``nvframe`` key and with an absolute path or URL beside each relative one."""
-    return add_absolute_paths(dict(metadata), root)
-
-
-def add_absolute_paths(shown: dict[str, Any], root: str) -> dict[str, Any]:
-    """Turn metadata, in place, into what `with_absolute_paths` returns."""
-    shown.pop(OWN_KEY, None)
-    for key, absolute in _path_keys(tuple(shown)):
-        if isinstance(shown[key], str):
-            shown[absolute] = f"{root}/{shown[key]}"
+    shown = dict(metadata)
+    add_absolute_paths(shown, path_keys(shown), root)
     return shown
 
 
-@lru_cache(maxsize=1024)
-def _path_keys(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the keys of relative paths, each with that of the absolute one; most images have the same keys."""
-    return tuple(
-        (key, key.replace("relative_path", "absolute_path")) for key in keys if "relative_path" in key
-    )
+def add_absolute_paths(shown: dict[str, Any], keys: Iterable[str], root: str) -> None:
+    """Turn metadata, whose path keys are known, into what `with_absolute_paths` returns."""
+    shown.pop(OWN_KEY, None)
+    for key in keys:
+        if isinstance(shown[key], str):
+            shown[key.replace("relative_path", "absolute_path")] = f"{root}/{shown[key]}"
 
 
 def assets_of(sidecar: Mapping[str, Any]) -> dict[str, Asset]:

@@ -15,7 +15,7 @@ from nvframe.http import without_secrets
 from nvframe.pipeline.ahead import read_ahead
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.work import Outcome, Task, WorkPlan
-from nvframe.stored import StoredImage, as_dict
+from nvframe.stored import StoredImage, as_dict, path_keys
 from nvframe.types import ORIGINAL, Asset, CollectionRecord, Failure, ImageRecord, Metadata
 
 if TYPE_CHECKING:
@@ -374,5 +374,8 @@ def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, roo
     shown = as_dict(record.metadata)
     if asset is not None:
         shown.update(asset.metadata)
-    shown.update(plan.paths(record, asset))
-    return layout.add_absolute_paths(shown, root)
+    paths = plan.paths(record, asset)
+    shown.update(paths)
+    known = path_keys(record.metadata)
+    layout.add_absolute_paths(shown, known if paths.keys() <= known.keys() else path_keys(shown), root)
+    return shown

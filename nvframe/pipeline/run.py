@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -13,7 +15,7 @@ from typing import Any
 
 from nvframe import layout
 from nvframe.cache import Cache
-from nvframe.errors import NvframeError, PartialResultWarning, StorageError, warn_caller
+from nvframe.errors import NvframeError, PartialResultWarning, StorageError
 from nvframe.pipeline.candidates import Candidate, Candidates, Found, shown_metadata
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.window import Window
@@ -78,7 +80,9 @@ def run(
     known: Sequence[tuple[ImageRecord, Metadata]] = (),
 ) -> RunResult:
     """Return what `query` finds, brought to the state that `plan` wants."""
-    return _Run(query, plan, max_workers, observers, known).run(executor)
+    only_reads = query.mode == "offline" and not plan.steps and not plan.annotators
+    with _collector_paused() if only_reads else nullcontext():
+        return _Run(query, plan, max_workers, observers, known).run(executor)
 
 
 def find(query: Query, plan: WorkPlan) -> RunResult:
@@ -141,11 +145,13 @@ class _Run:
 
     def find(self) -> RunResult:
         wanted = self._query.max_images
-        for candidate in self._candidates if wanted != 0 else ():
-            self._take(candidate if isinstance(candidate, Failure) else Outcome(candidate.record, None))
-            if len(self._result.outcomes) == wanted:
-                break
-        self._cache.close()
+        try:
+            for candidate in self._candidates if wanted != 0 else ():
+                self._take(candidate if isinstance(candidate, Failure) else Outcome(candidate.record, None))
+                if len(self._result.outcomes) == wanted:
+                    break
+        finally:
+            self._cache.close()
         return self._finished()
 
     def _submit(self, pool: Executor, candidate: Candidate) -> Future[Any] | Turn:
@@ -180,17 +186,18 @@ class _Run:
 
     def _completed(self, turn: Turn) -> None:
         """Count in completion order: this is what progress shows."""
-        self._done += _succeeded(turn)
-        self._failed += not _succeeded(turn)
+        succeeded = _succeeded(turn)
+        self._done += succeeded
+        self._failed += not succeeded
         for failure in (turn,) if isinstance(turn, Failure) else turn.failures:
             log.info("%s", failure)
             self._tell(self._event("failure", image_id=failure.image_id, failure=failure))
         if isinstance(turn, Outcome):
             self._nbytes += turn.nbytes
-        if isinstance(turn, Outcome) and turn.asset is not None:
-            log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
-            if self._observers:
-                self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
+            if turn.asset is not None:
+                log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
+                if self._observers:
+                    self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
 
     def _event(self, kind: Any, **about: Any) -> FetchEvent:
         return FetchEvent(kind, self._done, self._failed, self._query.max_images, **about)
@@ -252,7 +259,7 @@ class _Run:
             stopped_early=self._stopped_early,
         )
         for sentence in self._candidates.unknown_terms():
-            warn_caller(sentence, UserWarning)
+            warnings.warn(sentence, UserWarning, stacklevel=5)
         log.info(
             "%d images, %d of them stored before; %d failures",
             len(result.outcomes),
@@ -264,6 +271,8 @@ class _Run:
 
     def _lasting_damage(self) -> list[Failure]:
         """Return what of the damage found in storage this run did not mend."""
+        if not self._cache.failures:
+            return []
         mended = {each.record.id for each in self._result.outcomes if each.asset is not None}
         return [
             each
@@ -277,6 +286,21 @@ class _Run:
                 observer(event)
             except Exception:
                 log.exception("an observer of the fetch failed; the fetch goes on")
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from looking, again and again, at a result that grows by thousands of records.
+
+    It took a quarter of a query over what is stored, and found nothing: no record points back.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _succeeded(turn: Turn) -> bool:
@@ -305,22 +329,23 @@ def _one_blas_thread() -> Any:
     return threadpool_limits(limits=1, user_api="blas")
 
 
-def warn_of_failures(failures: Sequence[Failure], report: Report, images: int) -> None:
+def warn_of_failures(failures: Sequence[Failure], report: Report, images: int, stacklevel: int = 3) -> None:
     """Issue one PartialResultWarning for what was lost, and one for each annotator that failed."""
     lost = [failure for failure in failures if failure.stage != "annotate"]
     if lost:
         early = f"the fetch stopped early: {report.stopped_early}. " if report.stopped_early else ""
         more = f", and {len(lost) - 1} more in `failures`" if len(lost) > 1 else ""
         again = " Run the same call again to complete it." if any(each.retryable for each in lost) else ""
-        warn_caller(f"{early}{lost[0]}{more}.{again}", PartialResultWarning)
+        warnings.warn(f"{early}{lost[0]}{more}.{again}", PartialResultWarning, stacklevel=stacklevel)
     by_annotator: dict[str, list[Failure]] = {}
     for failure in failures:
         if failure.stage == "annotate":
             by_annotator.setdefault(failure.plugin, []).append(failure)
     for name, failed in by_annotator.items():
-        warn_caller(
+        warnings.warn(
             f"{name}: no annotation for {len(failed)} of {images} images; the first: {failed[0].message}",
             PartialResultWarning,
+            stacklevel=stacklevel,
         )
 
 

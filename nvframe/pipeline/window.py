@@ -55,9 +55,19 @@ class Window(Generic[Item, Result]):
                 yield from self._ready()
             if not exhausted and self._has_slot():
                 try:
-                    self._start(next(source))
+                    turn = self._submit(next(source))
                 except StopIteration:
                     exhausted = True
+                    continue
+                if isinstance(turn, Future):
+                    self._running.add(turn)
+                    self._turns.append(turn)
+                    continue
+                self._finish(turn)
+                if self._turns:
+                    self._turns.append(turn)
+                else:
+                    yield turn  # nothing is before it: stored images, of which there may be very many
             elif self._running:
                 self._collect()
             else:
@@ -67,14 +77,6 @@ class Window(Generic[Item, Result]):
         running = len(self._running)
         within_limit = self._wanted is None or self._successes + running < self._wanted
         return running < self._in_flight and within_limit
-
-    def _start(self, item: Item) -> None:
-        turn = self._submit(item)
-        self._turns.append(turn)
-        if isinstance(turn, Future):
-            self._running.add(turn)
-        else:
-            self._finish(turn)
 
     def _collect(self) -> None:
         done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
