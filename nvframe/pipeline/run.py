@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import time
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -15,7 +14,7 @@ from typing import Any
 
 from nvframe import layout
 from nvframe.cache import Cache
-from nvframe.errors import NvframeError, PartialResultWarning, StorageError
+from nvframe.errors import NvframeError, PartialResultWarning, StorageError, warn_caller
 from nvframe.pipeline.candidates import Candidate, Candidates, Found, shown_metadata
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.window import Window
@@ -259,7 +258,7 @@ class _Run:
             stopped_early=self._stopped_early,
         )
         for sentence in self._candidates.unknown_terms():
-            warnings.warn(sentence, UserWarning, stacklevel=5)
+            warn_caller(sentence, UserWarning)
         log.info(
             "%d images, %d of them stored before; %d failures",
             len(result.outcomes),
@@ -329,23 +328,22 @@ def _one_blas_thread() -> Any:
     return threadpool_limits(limits=1, user_api="blas")
 
 
-def warn_of_failures(failures: Sequence[Failure], report: Report, images: int, stacklevel: int = 3) -> None:
+def warn_of_failures(failures: Sequence[Failure], report: Report, images: int) -> None:
     """Issue one PartialResultWarning for what was lost, and one for each annotator that failed."""
     lost = [failure for failure in failures if failure.stage != "annotate"]
     if lost:
         early = f"the fetch stopped early: {report.stopped_early}. " if report.stopped_early else ""
         more = f", and {len(lost) - 1} more in `failures`" if len(lost) > 1 else ""
         again = " Run the same call again to complete it." if any(each.retryable for each in lost) else ""
-        warnings.warn(f"{early}{lost[0]}{more}.{again}", PartialResultWarning, stacklevel=stacklevel)
+        warn_caller(f"{early}{lost[0]}{more}.{again}", PartialResultWarning)
     by_annotator: dict[str, list[Failure]] = {}
     for failure in failures:
         if failure.stage == "annotate":
             by_annotator.setdefault(failure.plugin, []).append(failure)
     for name, failed in by_annotator.items():
-        warnings.warn(
+        warn_caller(
             f"{name}: no annotation for {len(failed)} of {images} images; the first: {failed[0].message}",
             PartialResultWarning,
-            stacklevel=stacklevel,
         )
 
 

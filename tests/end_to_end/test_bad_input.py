@@ -107,3 +107,10 @@ def test_a_mistyped_keyword_and_a_term_that_no_record_has_are_named(nvframe_serv
     assert maps.images == []
     with pytest.warns(UserWarning, match="no image has a field 'maptype'; did you mean 'map_type'"):
         fetch_neurovault(image_terms={"maptype": "T map"}, data_dir=tmp_path, verbose=0)
+
+
+@pytest.mark.parametrize("call", [fetch_neurovault_ids, nvframe.fetch])
+def test_warnings_point_at_the_callers_own_line(nvframe_server, tmp_path, call):
+    with pytest.warns(errors.PartialResultWarning) as caught:
+        call(image_ids=[999999], data_dir=tmp_path)
+    assert [warning.filename for warning in caught] == [__file__]
