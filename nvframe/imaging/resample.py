@@ -7,6 +7,7 @@ products (`nvframe.imaging.operators`). Everything else goes through scipy's gen
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ ORDERS = {"continuous": 3, "linear": 1, "nearest": 0}
 """Interpolations by name, and the order of their splines."""
 
 _SAMPLES = 33  # voxels per axis that `fraction_cut` looks at where grids are not parallel
+
+
+MAX_VOXELS = 1 << 29
+"""Most voxels of a result, over all volumes: 4 GiB of float64, more than any map on a 1 mm grid needs."""
 
 
 def resample(
@@ -82,6 +87,10 @@ def resample(
     data = np.asanyarray(img.dataobj)
     if data.dtype.kind not in "iufc":
         raise ProcessingError(f"voxels of type {data.dtype} cannot be interpolated")
+    if math.prod((*shape, *data.shape[3:])) > MAX_VOXELS:
+        raise ProcessingError(
+            f"the target would have {'×'.join(map(str, shape))} voxels: does the image's affine lie far outside?"
+        )
     out = np.zeros((*shape, *data.shape[3:]), dtype=_result_dtype(data.dtype, order), order="F")
     ranges = [
         sample(data[:, :, :, *more], to_source, order, out[:, :, :, *more])

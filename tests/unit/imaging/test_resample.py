@@ -127,3 +127,10 @@ def test_digest_goes_by_value_not_by_memory_layout():
     assert digest(data, np.eye(4)) == digest(np.asfortranarray(data).astype(">i2"), np.eye(4))
     assert digest(data, np.eye(4)) != digest(data.astype("f4"), np.eye(4))
     assert digest(data, np.eye(4)) != digest(data.reshape(4, 3, 2), np.eye(4))
+
+
+def test_an_origin_far_outside_is_refused_before_it_fills_the_memory():
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = 25_000
+    with pytest.raises(ProcessingError, match="far outside"):
+        resample(nibabel.Nifti1Image(np.ones((4, 4, 4), np.float32), affine), STD_AFFINE)
