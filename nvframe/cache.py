@@ -46,6 +46,7 @@ class Cache:
         self._collections: dict[str, dict[str, Any] | None] = {}
         self._index = Index(storage, current_options().index)
         self._blocks: dict[str, Block] = {}
+        self._bodies: dict[str, bytes] = {}
         self._complete = False
 
     def collection_ids(self) -> list[str]:
@@ -97,13 +98,12 @@ class Cache:
         """Yield a collection's stored images in the order of their ids."""
         sidecars = self._image_sidecars(collection_id)
         listed, block = self.entries(collection_id), self._block(collection_id)
-        block.changed = block.changed or block.knows_more_than(sidecars)
+        block.changed |= block.knows_more_than(sidecars)
         for image_id in sorted(sidecars, key=natural):
             known = self._known(collection_id, image_id, sidecars[image_id], block, listed)
             if known is not None:
                 yield StoredImage(image_id, collection_id, *known)
-        if not block.changed:
-            self._blocks.pop(collection_id, None)  # of a hundred thousand images only one collection is held
+        self._put_away(collection_id)
 
     def find(self, image_id: str) -> StoredImage | None:
         """Return a stored image whose collection is not known; lists the root."""
@@ -150,19 +150,24 @@ class Cache:
     def _block(self, collection_id: str) -> Block:
         block = self._blocks.get(collection_id)
         if block is None:
-            block = self._blocks[collection_id] = Block(self._index.load(collection_id))
+            known = self._bodies.get(collection_id) or self._index.load(collection_id)
+            block = self._blocks[collection_id] = Block(known)
         return block
+
+    def _put_away(self, collection_id: str) -> None:
+        """Hold what is to be saved as bytes, and nothing else: there may be a hundred thousand images."""
+        block = self._blocks.pop(collection_id, None)
+        if block is not None and block.changed:
+            sidecars = self._image_sidecars(collection_id)
+            self._bodies[collection_id] = block.to_bytes(self.entries(collection_id), sidecars)
 
     def close(self) -> None:
         """Keep in the index what had to be read, so that the next call need not."""
-        bodies = {
-            collection_id: block.to_bytes(self.entries(collection_id), self._image_sidecars(collection_id))
-            for collection_id, block in self._blocks.items()
-            if block.changed
-        }
+        for collection_id in list(self._blocks):
+            self._put_away(collection_id)
         vanished = self._index.collection_ids() - self._listings.keys() if self._complete else set()
-        if bodies or vanished:
-            self._index.save(bodies, vanished)
+        if self._bodies or vanished:
+            self._index.save(self._bodies, vanished)
         self._index.close()
 
     def has_annotation(self, collection_id: str, image_id: str, sidecar_name: str) -> bool:
@@ -179,8 +184,11 @@ class Cache:
         if asset is not None or role not in (ORIGINAL, layout.RESAMPLED):
             return asset
         key = layout.asset_key(stored.collection_id, stored.image_id, role)
-        entry = self.entries(stored.collection_id).get(key)
-        return None if entry is None else self._described(stored, entry)
+        return (
+            None
+            if (entry := self.entries(stored.collection_id).get(key)) is None
+            else self._described(stored, entry)
+        )
 
     def _described(self, stored: StoredImage, entry: Entry) -> Asset | None:
         block = self._block(stored.collection_id)
