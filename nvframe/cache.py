@@ -184,20 +184,16 @@ class Cache:
         if asset is not None or role not in (ORIGINAL, layout.RESAMPLED):
             return asset
         key = layout.asset_key(stored.collection_id, stored.image_id, role)
-        return (
-            None
-            if (entry := self.entries(stored.collection_id).get(key)) is None
-            else self._described(stored, entry)
-        )
+        return self._described(stored, key) if key in self.entries(stored.collection_id) else None
 
-    def _described(self, stored: StoredImage, entry: Entry) -> Asset | None:
-        block = self._block(stored.collection_id)
+    def _described(self, stored: StoredImage, key: str) -> Asset | None:
+        entry, block = self.entries(stored.collection_id)[key], self._block(stored.collection_id)
         asset = block.file(entry)
         if asset is None:
             try:
-                asset = describe(entry.key, self.storage.read(entry.key))
+                asset = describe(key, self.storage.read(key))
             except (IntegrityError, OSError) as error:
-                self._note(entry.key, stored.collection_id, stored.image_id, error)
+                self._note(key, stored.collection_id, stored.image_id, error)
                 return None
             if is_settled(entry):
                 block.note_file(entry, asset)
