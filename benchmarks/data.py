@@ -93,9 +93,11 @@ def write_corpus(directory: Path, n_images: int = 100) -> Path:
 def write_cache(
     data_dir: Path, n_images: int, content: bytes, *, role: str = ORIGINAL, by_nvframe: bool = True
 ) -> Path:
-    """Write what a fetch leaves, fifty images to a collection; one file under as many names as are needed."""
+    """Write what a fetch leaves, fifty images to a collection.
+
+    One file per collection has all the names of its images: no file system allows a hundred thousand.
+    """
     root = data_dir / "neurovault"
-    _write(root / "content", content)
     recorded = _described(content)
     for collection_id, rows in _rows(n_images, max(1, n_images // 50), len(content)).items():
         collection = {
@@ -103,15 +105,17 @@ def write_cache(
             "relative_path": f"collection_{collection_id}",
         }
         _write_json(root / layout.collection_key(str(collection_id)), collection)
+        first = root / layout.asset_key(str(collection_id), str(rows[0]["id"]), role)
+        first.write_bytes(content)
         for row in rows:
             ids = str(collection_id), str(row["id"])
             key = layout.asset_key(*ids, role)
-            (root / key).hardlink_to(root / "content")
+            if root / key != first:
+                (root / key).hardlink_to(first)
             sidecar = {**row, **layout.image_paths(*ids)}
             asset = Asset(key, *recorded)
             body = layout.sidecar_json(sidecar, {role: asset}) if by_nvframe else json.dumps(sidecar).encode()
             (root / layout.sidecar_key(*ids)).write_bytes(body)
-    (root / "content").unlink()
     return data_dir
 
 
