@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from nvframe.credentials import advice, travelling
 from nvframe.errors import StorageError
 from nvframe.hookspecs import hookimpl
 from nvframe.plugins import StorageBackendPlugin
@@ -243,6 +244,18 @@ class FsspecStorage:
             raise StorageError(f"cannot open {_bare(url)}: {_bare(str(error))}") from error
         self._prefix = root.rstrip("/")
         self.url = _bare(url).rstrip("/")
+        self._options, self._withheld = travelling(storage_options)
+        if self.url != url.rstrip("/"):
+            self._withheld += ("the URL's user and password",)
+        self._advice = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel without anything that could be a credential; the worker's environment has its own."""
+        return _arrived, (self.url, self._options, self._withheld)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FsspecStorage:
+        """Stay the same: it never changes, and a copy within this process would lose its credentials."""
+        return self
 
     def list(self, prefix: str = "") -> Iterable[Entry]:
         """Yield the objects below `prefix`; `version` is the store's ETag or modification date, if it has one."""
@@ -326,7 +339,16 @@ class FsspecStorage:
         return f"{self._prefix}/{checked_key(key)}"
 
     def _problem(self, verb: str, key: str, error: Exception) -> StorageError:
-        return StorageError(f"cannot {verb} {self.url}/{key}: {type(error).__name__}: {_bare(str(error))}")
+        what = f"cannot {verb} {self.url}/{key}: {type(error).__name__}: {_bare(str(error))}"
+        return StorageError(what + self._advice)
+
+
+def _arrived(url: str, options: Mapping[str, Any], withheld: tuple[str, ...]) -> FsspecStorage:
+    """Return storage in the process that it travelled to."""
+    storage = FsspecStorage(url, **options)
+    storage._withheld += withheld
+    storage._advice = advice(withheld)
+    return storage
 
 
 def _bare(url: str) -> str:

@@ -1,11 +1,13 @@
 """Storage: what a reader may see, what a key may reach, and what an error may tell."""
 
+import copy
 import errno
 import os
 import pickle
 import threading
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -356,6 +358,54 @@ def test_a_broken_url_does_not_tell_its_credentials():
     with pytest.raises(StorageError) as caught:
         FsspecStorage("nosuch://me:pw0rd@host/x")
     assert "pw0rd" not in str(caught.value)
+
+
+SECRET = "wJalrXUtnFEMI"
+
+
+@pytest.mark.parametrize(
+    ("options", "stays"),
+    [
+        ({"key": "AKIA", "secret": SECRET}, "key, secret"),
+        ({"token": SECRET, "anon": False}, "token"),
+        (
+            {"client_kwargs": {"aws_secret_access_key": SECRET, "region_name": "eu-west-1"}},
+            "client_kwargs['aws_secret_access_key']",
+        ),
+        ({"endpoint_url": f"http://me:{SECRET}@127.0.0.1:9"}, "endpoint_url"),
+    ],
+)
+def test_credentials_do_not_travel_and_the_error_says_so(options, stays):
+    here = FsspecStorage("s3://bucket/maps", **options)
+    packed = pickle.dumps(here)
+    assert SECRET.encode() not in packed
+    assert copy.deepcopy(here) is here, "within a process it keeps them"
+    there = pickle.loads(pickle.dumps(pickle.loads(packed)))  # from worker to worker, too
+    there.fs = SimpleNamespace(protocol="s3", pipe_file=denied)
+    with pytest.raises(StorageError, match="set credentials in their environment") as caught:
+        there.put("a", b"")
+    assert f"storage options {stays} do not travel" in str(caught.value)
+
+
+def denied(*args, **kwargs):
+    raise PermissionError("Access Denied")
+
+
+def test_a_password_in_the_url_does_not_travel():
+    packed = pickle.dumps(FsspecStorage(f"memory://me:{SECRET}@host/maps"))
+    assert SECRET.encode() not in packed
+    assert "the URL's user and password" in str(pickle.loads(packed)._problem("read", "a", OSError("lost")))
+
+
+def test_what_says_where_and_as_whom_travels():
+    options = {"anon": True, "profile": "lab", "endpoint_url": "http://127.0.0.1:9", "requester_pays": True}
+    there = pickle.loads(pickle.dumps(FsspecStorage("s3://bucket/maps", **options)))
+    assert (there.fs.anon, there.fs.endpoint_url, there.fs.req_kw) == (
+        True,
+        "http://127.0.0.1:9",
+        {"RequestPayer": "requester"},
+    )
+    assert "do not travel" not in str(there._problem("read", "a", OSError("lost")))
 
 
 def test_storage_options_reach_the_file_system():
