@@ -95,7 +95,8 @@ BUILT_IN = [
 
 @pytest.mark.parametrize(("kind", "names"), BUILT_IN)
 def test_the_built_ins_are_there(registry, kind, names):
-    assert registry.names(kind) == names
+    built_in = [name for name in registry.names(kind) if registry.get(kind, name).builtin]
+    assert built_in == names
     for name in names:
         found = registry.get(kind, name)
         assert (found.builtin, found.distribution, found.plugin.name) == (True, "nvframe", name)
@@ -184,7 +185,9 @@ def test_two_distributions_with_one_name_are_a_conflict_when_it_is_asked_for(ins
     assert registry.get(ImageProcessorPlugin, "sharpen").distribution == "lab-c"
     with pytest.raises(PluginConflictError, match=r"'denoise' is registered by lab-a 1\.0 and lab-b 2\.0"):
         registry.get(ImageProcessorPlugin, "denoise")
-    states = {row.distribution: row.state for row in registry.listing() if row.distribution != "nvframe"}
+    states = {
+        row.distribution: row.state for row in registry.listing() if row.distribution.startswith("lab-")
+    }
     assert states == {"lab-a": "conflict", "lab-b": "conflict", "lab-c": "ok"}
 
 
