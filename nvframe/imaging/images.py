@@ -3,7 +3,55 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
+
+from nvframe.imaging import nifti
+
+
+def as_image(source: Any) -> Any:
+    """Return `source`, read if it is a path; ValueError if it is neither a path nor an image."""
+    if isinstance(source, str | Path):
+        return nifti.read(Path(source).read_bytes())
+    if not hasattr(source, "affine") or not hasattr(source, "dataobj"):
+        raise ValueError(f"{source!r:.160} is neither a NIfTI file nor an image")
+    return source
+
+
+def inside(mask: Any) -> Any:
+    """Return which voxels of a mask are not 0.
+
+    Parameters
+    ----------
+    mask : array_like
+        One volume.
+
+    Returns
+    -------
+    ndarray of bool
+        In the order of the voxels of `mask`.
+
+    Raises
+    ------
+    ValueError
+        If it is no volume, holds more than two values, or 0 only.
+
+    Examples
+    --------
+    >>> int(inside([[[0, 2], [2, 0]]]).sum())
+    2
+    """
+    import numpy as np
+
+    data = np.asanyarray(mask)
+    if data.ndim == 4 and data.shape[3] == 1:
+        data = data[..., 0]
+    if data.ndim != 3 or len(np.unique(data)) > 2:
+        raise ValueError("mask_img must hold one volume of two values, inside and 0")
+    chosen = data != 0
+    if not chosen.any():
+        raise ValueError("mask_img is 0 everywhere: no voxel lies inside")
+    return chosen
 
 
 def like(img: Any, data: Any, affine: Any) -> Any:

@@ -16,15 +16,7 @@ from nvframe.types import ImageRecord
 _log = logging.getLogger("nvframe.imaging.resample")
 
 _LABEL_MAPS = {"roi/mask", "roi", "mask", "parcellation"}
-
-
-def as_image(source: Any) -> Any:
-    """Return `source`, read if it is a path."""
-    if isinstance(source, str | Path):
-        return nifti.read(Path(source).read_bytes())
-    if not hasattr(source, "affine") or not hasattr(source, "dataobj"):
-        raise ValueError(f"{source!r:.160} is neither a NIfTI file nor an image")
-    return source
+_UNSAID = {"", "other", "none", "null", "n/a"}
 
 
 def target_grid(target: Any) -> tuple[tuple[tuple[float, ...], ...], tuple[int, ...] | None]:
@@ -84,7 +76,7 @@ def _holds_labels(img: Any, record: ImageRecord) -> bool:
     image_type = str(record.metadata.get("image_type") or "").lower()
     if map_type in _LABEL_MAPS or image_type == "atlas":
         return True
-    if map_type.endswith("map"):  # statistics are sometimes stored as whole numbers
+    if map_type not in _UNSAID:  # statistics and anatomical images are sometimes stored as whole numbers
         return False
     slope, inter = getattr(img.dataobj, "slope", 1), getattr(img.dataobj, "inter", 0)
     return img.get_data_dtype().kind in "iu" and slope == 1 and inter == 0

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from nvframe.errors import ProcessingError, Skip
 from nvframe.imaging.grids import STD_AFFINE
-from nvframe.imaging.images import digest, like
+from nvframe.imaging.images import as_image, digest, inside, like
 from nvframe.imaging.resample import checked_order, resample
-from nvframe.processing.inputs import as_image, degrees_of_freedom, resampled, target_grid, volume
+from nvframe.processing.inputs import degrees_of_freedom, resampled, target_grid, volume
 from nvframe.processing.tails import t_to_z
 from nvframe.types import ImageRecord, Processed
 
@@ -175,15 +175,10 @@ class Mask:
         import numpy as np
 
         source = as_image(self.mask_img)
-        data = np.asanyarray(source.dataobj)
-        if data.ndim != 3 or len(np.unique(data)) > 2:
-            raise ValueError("mask_img must hold one volume of two values, inside and 0")
-        inside = np.asfortranarray(data != 0).view(np.uint8)
-        if not inside.any():
-            raise ValueError("mask_img is 0 everywhere")
+        chosen = np.asfortranarray(inside(source.dataobj)).view(np.uint8)
         image: Any = nibabel.Nifti1Image  # nibabel is not typed
-        object.__setattr__(self, "mask_img", image(inside, source.affine))
-        object.__setattr__(self, "_sha256", digest(inside, source.affine))
+        object.__setattr__(self, "mask_img", image(chosen, source.affine))
+        object.__setattr__(self, "_sha256", digest(chosen, source.affine))
 
     def __call__(self, img: Any, record: ImageRecord) -> Any:
         """Return `img` with 0 outside the mask."""
@@ -191,13 +186,13 @@ class Mask:
 
         data = volume(img, record)
         mask = resample(self.mask_img, img.affine, img.shape[:3], "nearest")
-        inside = np.asarray(mask.dataobj) != 0
-        if not inside.any():
+        kept = np.asarray(mask.dataobj) != 0
+        if not kept.any():
             raise ProcessingError("the mask lies wholly outside the image")
-        inside = inside.reshape(*inside.shape, *(1,) * (data.ndim - 3))
+        kept = kept.reshape(*kept.shape, *(1,) * (data.ndim - 3))
         if data.dtype.kind == "f":
-            inside = inside & np.isfinite(data)
-        return like(img, np.where(inside, data, data.dtype.type(0)), img.affine)
+            kept = kept & np.isfinite(data)
+        return like(img, np.where(kept, data, data.dtype.type(0)), img.affine)
 
     def parameters(self) -> dict[str, Any]:
         """Return what tells this processor's results from another's, as JSON values."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import GridMismatchError, IntegrityError
 from nvframe.results.columns import flags, text, typed_columns
-from nvframe.results.lattice import JOINS, Lattice, Place, groups, mismatch, placed, turned
+from nvframe.results.lattice import FIELD_OF_VIEW, JOINS, Lattice, Place, groups, mismatch, placed, turned
 from nvframe.results.lazy import ImageStack
 from nvframe.types import Asset, Failure, Metadata
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from nvframe.contracts import FrameView, Storage
     from nvframe.imaging.grids import Canonical
 
-RESERVED = frozenset({"image", "x", "y", "z", "word", "stat_map", "word_frequencies"})
+RESERVED = frozenset(
+    {"image", "x", "y", "z", "voxel", "word", "stat_map", "word_frequencies", *FIELD_OF_VIEW}
+)
 
 
 class DatasetFormat:
@@ -94,6 +97,8 @@ def build_dataset(
     import xarray as xr
     from xarray.core import indexing
 
+    import nvframe.results.accessor  # noqa: F401 - whoever has a Dataset of ours has `ds.nvframe`
+
     if join not in JOINS:
         raise ValueError(f"join must be one of {', '.join(map(repr, JOINS))}, got {join!r}")
     if np.dtype(dtype).kind != "f":
@@ -111,7 +116,7 @@ def build_dataset(
     data = xr.Variable(
         ("image", "x", "y", "z"), indexing.LazilyIndexedArray(stack), {"long_name": "statistic"}
     )
-    coords = {**_space(lattice), **_image_coords(rows, kept, places)}
+    coords = {**_space(lattice), **_image_coords(rows, kept), **_fields_of_view(lattice, places)}
     return xr.Dataset({"stat_map": data}, coords, _attrs([rows.images_meta[i] for i in kept])), kept
 
 
@@ -121,7 +126,7 @@ def _openable(rows: Rows, failures: list[Failure]) -> dict[int, Canonical]:
     for i, (asset, meta) in enumerate(zip(rows.assets, rows.images_meta, strict=True)):
         try:
             _check_volume(asset, meta)
-            turns[i] = turned(asset)
+            turns[i] = turned(asset.affine, asset.shape)
         except (GridMismatchError, IntegrityError, ValueError) as error:
             _report(rows, i, error, failures)
     return turns
@@ -191,7 +196,20 @@ def _space(lattice: Lattice) -> dict[str, Any]:
     }
 
 
-def _image_coords(rows: Rows, kept: Sequence[int], places: Sequence[Place]) -> dict[str, Any]:
+def _fields_of_view(lattice: Lattice, places: Sequence[Place]) -> dict[str, Any]:
+    import numpy as np
+
+    def outermost(axis: int, end: int) -> Any:
+        index = np.array([place.box[axis][end] - end for place in places])
+        return lattice.origin[axis] + lattice.zooms[axis] * index
+
+    return {
+        name: (("image",), outermost(*divmod(i, 2)), {"units": "mm", "long_name": "own field of view"})
+        for i, name in enumerate(FIELD_OF_VIEW)
+    }
+
+
+def _image_coords(rows: Rows, kept: Sequence[int]) -> dict[str, Any]:
     metas = [rows.images_meta[i] for i in kept]
     collections = [rows.collections_meta[i] for i in kept]
     assets = [rows.assets[i] for i in kept]
@@ -219,7 +237,7 @@ def _image_coords(rows: Rows, kept: Sequence[int], places: Sequence[Place]) -> d
 
 def _coordinate_name(name: str) -> str:
     """Return a field's name as a coordinate: uploaders name fields as they like."""
-    plain = name.replace("/", "_")
+    plain = re.sub(r"[/\s]", "_", name)  # neither a path nor a list of names can be made of others
     return f"field_{plain}" if plain in RESERVED or not plain else plain
 
 

@@ -10,10 +10,13 @@ from nvframe.errors import GridMismatchError
 from nvframe.imaging.grids import Canonical, canonical, same_lattice
 
 if TYPE_CHECKING:
-    from nvframe.types import Asset
+    from nvframe.imaging.grids import Affine
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """First and past-the-last voxel along x, y and z, counted on the lattice of the first image."""
+
+FIELD_OF_VIEW = tuple(f"{axis}_{end}" for axis in "xyz" for end in ("min", "max"))
+"""Coordinates on ``image``: the centres of the outermost voxels of each image's own box, in mm."""
 
 JOINS = ("outer", "inner", "exact")
 
@@ -61,10 +64,23 @@ class Lattice:
         (x0, x1), (y0, y1), (z0, z1) = self.box
         return x1 - x0, y1 - y0, z1 - z0
 
+    @property
+    def affine(self) -> Affine:
+        """4 × 4, from lattice points to mm."""
+        (x, y, z), (i, j, k) = self.zooms, self.origin
+        return (x, 0.0, 0.0, i), (0.0, y, 0.0, j), (0.0, 0.0, z, k), (0.0, 0.0, 0.0, 1.0)
 
-def turned(asset: Asset) -> Canonical:
+
+def lattice_of(turn: Canonical, box: Box) -> Lattice:
+    """Return the lattice whose origin is the first voxel of an image, and a box of it."""
+    x, y, z = (turn.affine[axis][3] for axis in range(3))
+    i, j, k = (turn.affine[axis][axis] for axis in range(3))
+    return Lattice((x, y, z), (i, j, k), box)
+
+
+def turned(affine: Sequence[Sequence[float]], shape: Sequence[int]) -> Canonical:
     """Return how an image turns to RAS+; GridMismatchError if its axes are not those of the space."""
-    turn = canonical(asset.affine, asset.shape)
+    turn = canonical(affine, shape)
     worst = max(
         abs(turn.affine[row][column]) * turn.shape[column] / turn.affine[row][row]
         for row in range(3)
@@ -118,9 +134,7 @@ def placed(turns: Sequence[Canonical], join: str) -> tuple[Lattice, list[Place]]
     box = tuple((low(b[axis][0] for b in boxes), high(b[axis][1] for b in boxes)) for axis in range(3))
     if any(start >= stop for start, stop in box):
         raise GridMismatchError("join='inner': the images have no voxel in common; use join='outer'")
-    origin = tuple(first.affine[axis][3] for axis in range(3))
-    zooms = tuple(first.affine[axis][axis] for axis in range(3))
-    return Lattice(origin, zooms, box), places  # type: ignore[arg-type]
+    return lattice_of(first, (box[0], box[1], box[2])), places
 
 
 def _box(first: Canonical, turn: Canonical) -> Box:

@@ -10,6 +10,7 @@ import numpy as np
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from nvframe.errors import IntegrityError
 from nvframe.imaging import nifti
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class ImageStack(BackendArray):
         values = np.empty((len(wanted), *shape), dtype=self.dtype)
 
         def fill(position: int) -> None:
-            values[position] = _outer(self._image(int(wanted[position])), within)
+            with np.errstate(over="ignore", invalid="ignore"):  # what no float32 can hold becomes infinite
+                values[position] = _outer(self._image(int(wanted[position])), within)
 
         if len(wanted) == 1:
             fill(0)
@@ -77,15 +79,28 @@ class ImageStack(BackendArray):
         return values[kept]
 
     def _image(self, row: int) -> Any:
-        """Return one image on the array's box: NaN outside its field of view."""
-        place = self.places[row]
-        img = nifti.read(self.storage.read(self.assets[row].key))
-        data = np.asarray(img.dataobj, dtype=np.float64)
-        data = place.turn.apply(data.reshape(data.shape[:3]))
-        whole = np.full(self.lattice.shape, np.nan, dtype=self.dtype)
-        target, source = _overlap(self.lattice.box, place.box)
+        return on_box(self.storage, self.assets[row], self.places[row], self.lattice.box, self.dtype)
+
+
+def on_box(storage: Storage, asset: Asset, place: Place, box: Box, dtype: np.dtype[Any]) -> Any:
+    """Read one image and return its voxels on a box of the lattice: NaN outside its field of view.
+
+    Scaling is done in float64. IntegrityError names a file that is damaged or no longer what was recorded.
+    """
+    try:
+        data = np.asanyarray(nifti.read(storage.read(asset.key)).dataobj)
+    except IntegrityError as error:
+        raise IntegrityError(f"{storage.url}/{asset.key}: {error}; fetch it again") from error
+    if data.shape != asset.shape:
+        raise IntegrityError(f"{storage.url}/{asset.key} changed since it was stored: fetch it again")
+    data = place.turn.apply(data.reshape(data.shape[:3]))
+    if place.box == box:
+        return data
+    whole = np.full([stop - start for start, stop in box], np.nan, dtype=dtype)
+    target, source = _overlap(box, place.box)
+    with np.errstate(over="ignore", invalid="ignore"):
         whole[target] = data[source]
-        return whole
+    return whole
 
 
 def _overlap(outer: Box, inner: Box) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

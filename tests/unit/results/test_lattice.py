@@ -6,12 +6,10 @@ from hypothesis import strategies as st
 
 from nvframe.errors import GridMismatchError
 from nvframe.results.lattice import groups, placed, turned
-from nvframe.types import Asset
 
 
-def asset(affine, shape=(4, 5, 6)):
-    rows = tuple(tuple(map(float, row)) for row in np.asarray(affine))
-    return Asset("k", 1, shape, rows, "float32", "0" * 64)
+def turn_of(affine, shape=(4, 5, 6)):
+    return turned(np.asarray(affine, dtype=float).tolist(), shape)
 
 
 def diagonal(zooms, origin):
@@ -36,14 +34,14 @@ def test_flipped_permuted_and_shifted_images_share_a_lattice(flips, order, offse
     stored = img.as_reoriented(
         nib.orientations.ornt_transform(nib.orientations.io_orientation(img.affine), ornt)
     )
-    turns = [turned(asset(base)), turned(asset(stored.affine, stored.shape))]
+    turns = [turn_of(base), turn_of(stored.affine, stored.shape)]
     assert groups(turns) == [[0, 1]]
     _, places = placed(turns, "outer")
     assert places[1].box == tuple((o, o + n) for o, n in zip(offset, (4, 5, 6), strict=True))
 
 
 def test_boxes_are_joined_by_integers():
-    turns = [turned(asset(diagonal((3, 3, 3), (0, 0, 0)))), turned(asset(diagonal((3, 3, 3), (6, -3, 0))))]
+    turns = [turn_of(diagonal((3, 3, 3), (0, 0, 0))), turn_of(diagonal((3, 3, 3), (6, -3, 0)))]
     assert placed(turns, "outer")[0].shape == (6, 6, 6)
     assert placed(turns, "inner")[0].shape == (2, 4, 6)
     with pytest.raises(GridMismatchError, match="2 different boxes"):
@@ -51,19 +49,19 @@ def test_boxes_are_joined_by_integers():
 
 
 def test_images_that_do_not_meet_have_no_inner_join():
-    turns = [turned(asset(diagonal((1, 1, 1), (x, 0, 0)))) for x in (0, 100)]
+    turns = [turn_of(diagonal((1, 1, 1), (x, 0, 0))) for x in (0, 100)]
     with pytest.raises(GridMismatchError, match="no voxel in common"):
         placed(turns, "inner")
 
 
 @pytest.mark.parametrize("shift", [0.5, 0.01, 0.002])
 def test_a_part_of_a_voxel_is_another_lattice(shift):
-    turns = [turned(asset(diagonal((2, 2, 2), (x, 0, 0)))) for x in (0, 2 * shift)]
+    turns = [turn_of(diagonal((2, 2, 2), (x, 0, 0))) for x in (0, 2 * shift)]
     assert groups(turns) == [[0], [1]]
 
 
 def test_rounding_noise_is_the_same_lattice():
-    turns = [turned(asset(diagonal((2, 2, 2), (x, 0, 0)))) for x in (0, 2e-4)]
+    turns = [turn_of(diagonal((2, 2, 2), (x, 0, 0))) for x in (0, 2e-4)]
     assert groups(turns) == [[0, 1]]
 
 
@@ -72,4 +70,4 @@ def test_oblique_axes_are_refused_with_a_way_out():
     rotation = np.eye(4)
     rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     with pytest.raises(GridMismatchError, match=r"oblique.*processors=\[\('resample'"):
-        turned(asset(rotation))
+        turn_of(rotation)
