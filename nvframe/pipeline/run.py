@@ -7,18 +7,20 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from nvframe import layout
 from nvframe.cache import Cache
 from nvframe.errors import NvframeError, PartialResultWarning, StorageError, warn_caller
+from nvframe.pipeline import dispatch
 from nvframe.pipeline.candidates import Candidate, Candidates, Found, shown_metadata
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.window import Window
-from nvframe.pipeline.work import Outcome, WorkPlan, process_image
+from nvframe.pipeline.work import Outcome, Task, WorkPlan
 from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata, json_bytes
 
 log = logging.getLogger(__name__)
@@ -117,23 +119,31 @@ class _Run:
 
     def run(self, executor: Executor | None) -> RunResult:
         self._tell(self._event("start"))
-        with _executor(executor, self._max_workers, bool(self._plan.steps)) as pool:
-
-            def submit(candidate: Candidate) -> Future[Turn] | Turn:
-                return self._submit(pool, candidate)
-
-            window: Window[Candidate, Turn] = Window(
-                submit, _succeeded, self._query.max_images, 2 * self._max_workers, self._completed
-            )
-            try:
-                for turn in window.run(self._candidates):
-                    self._take(turn)
-            except BaseException:
-                self._abort()
-                raise
-            finally:
-                self._cache.close()
+        try:
+            with dispatch.workers(self._plan, executor, self._max_workers) as submit:
+                self._take_all(submit)
+        finally:
+            self._cache.close()
+            tidy = getattr(self._plan.storage, "tidy", None)
+            if tidy is not None:
+                tidy()
         return self._finished()
+
+    def _take_all(self, submit: dispatch.Submit) -> None:
+        window: Window[Candidate, Turn] = Window(
+            partial(self._submit, submit),
+            _succeeded,
+            self._query.max_images,
+            2 * self._max_workers,
+            completed=self._completed,
+            lost=_lost,
+        )
+        try:
+            for turn in window.run(self._candidates):
+                self._take(turn)
+        except BaseException:
+            self._abort()
+            raise
 
     def _abort(self) -> None:
         """Keep what still runs from starting further attempts: Ctrl-C, or a filter that raised, waits for it."""
@@ -153,7 +163,7 @@ class _Run:
             self._cache.close()
         return self._finished()
 
-    def _submit(self, pool: Executor, candidate: Candidate) -> Future[Any] | Turn:
+    def _submit(self, submit: dispatch.Submit, candidate: Candidate) -> Future[Any] | Turn:
         if isinstance(candidate, Failure):
             return candidate
         asset = candidate.asset if isinstance(candidate, Outcome) else candidate.assets.get(self._plan.role)
@@ -163,7 +173,7 @@ class _Run:
             return candidate
         if asset is not None and not self._plan.annotators:
             return Outcome(candidate.record, asset)
-        return pool.submit(process_image, self._plan, candidate)
+        return submit(candidate)
 
     def _describe_collection(self, task: Found) -> None:
         """Put a collection's metadata before its first image, unless storage holds the same."""
@@ -243,9 +253,6 @@ class _Run:
             self._stopped_early = f"{self._in_a_row} images failed in a row"
 
     def _finished(self) -> RunResult:
-        tidy = getattr(self._plan.storage, "tidy", None)
-        if tidy is not None:
-            tidy()
         result = self._result
         result.failures.extend(self._lasting_damage())
         found_local = sum(each.asset is not None and not each.nbytes for each in result.outcomes)
@@ -306,26 +313,10 @@ def _succeeded(turn: Turn) -> bool:
     return isinstance(turn, Outcome) and turn.asset is not None
 
 
-@contextmanager
-def _executor(given: Executor | None, max_workers: int, computing: bool) -> Iterator[Executor]:
-    """Yield the caller's executor as it is, or threads of our own, with BLAS pinned around them."""
-    if given is not None:
-        yield given
-        return
-    pool = ThreadPoolExecutor(max_workers, thread_name_prefix="nvframe")
-    with _one_blas_thread() if computing else nullcontext():
-        try:
-            yield pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_blas_thread() -> Any:
-    """Limit BLAS to one thread: many workers each with many threads only get in each other's way."""
-    import scipy.ndimage  # noqa: F401 - loads numpy's and scipy's libraries, so that the limit finds them
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(limits=1, user_api="blas")
+def _lost(candidate: Candidate, error: BaseException) -> Turn:
+    if not isinstance(candidate, Task):
+        raise error
+    return dispatch.lost(candidate, error)
 
 
 def warn_of_failures(failures: Sequence[Failure], report: Report, images: int) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def _raised(item: object, error: BaseException) -> NoReturn:
+    raise error
 
 
 class Window(Generic[Item, Result]):
@@ -26,6 +30,8 @@ class Window(Generic[Item, Result]):
         How many unfinished submissions there may be at once.
     completed : callable
         Called with each result as it completes, before its turn.
+    lost : callable
+        Item and the error of its future to a result, or raises: an error of one future need not cost the others.
     """
 
     def __init__(
@@ -35,19 +41,31 @@ class Window(Generic[Item, Result]):
         wanted: int | None,
         in_flight: int,
         completed: Callable[[Result], object] = lambda result: None,
+        lost: Callable[[Item, BaseException], Result] = _raised,
     ) -> None:
         self._submit = submit
         self._succeeded = succeeded
         self._wanted = wanted
         self._in_flight = in_flight
         self._completed = completed
+        self._lost = lost
         self._successes = 0
         self._turns: deque[Future[Result] | Result] = deque()
-        self._running: set[Future[Result]] = set()
+        self._running: dict[Future[Result], Item] = {}
+        self._results: dict[Future[Result], Result] = {}
 
     def run(self, items: Iterable[Item]) -> Iterator[Result]:
-        """Yield results in the order of `items`; pulls an item only when there is a slot for it."""
-        source = iter(items)
+        """Yield results in the order of `items`; pulls an item only when there is a slot for it.
+
+        Where the caller stops before the end, what has not begun is cancelled.
+        """
+        try:
+            yield from self._run(iter(items))
+        finally:
+            for future in self._running:
+                future.cancel()
+
+    def _run(self, source: Iterator[Item]) -> Iterator[Result]:
         exhausted = False
         while True:
             # What is ready goes out first: the caller may want to stop.
@@ -55,12 +73,13 @@ class Window(Generic[Item, Result]):
                 yield from self._ready()
             if not exhausted and self._has_slot():
                 try:
-                    turn = self._submit(next(source))
+                    item = next(source)
                 except StopIteration:
                     exhausted = True
                     continue
+                turn = self._submit(item)
                 if isinstance(turn, Future):
-                    self._running.add(turn)
+                    self._running[turn] = item
                     self._turns.append(turn)
                     continue
                 self._finish(turn)
@@ -79,9 +98,15 @@ class Window(Generic[Item, Result]):
         return running < self._in_flight and within_limit
 
     def _collect(self) -> None:
-        done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
+        done, _ = wait(set(self._running), return_when=FIRST_COMPLETED)
         for future in done:
-            self._finish(future.result())
+            item = self._running.pop(future)
+            try:
+                result = future.result()
+            except BaseException as error:
+                result = self._lost(item, error)
+            self._results[future] = result
+            self._finish(result)
 
     def _finish(self, result: Result) -> None:
         self._successes += self._succeeded(result)
@@ -93,4 +118,4 @@ class Window(Generic[Item, Result]):
             if isinstance(turn, Future) and turn in self._running:
                 return
             self._turns.popleft()
-            yield turn.result() if isinstance(turn, Future) else turn
+            yield self._results.pop(turn) if isinstance(turn, Future) else turn

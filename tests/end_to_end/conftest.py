@@ -7,6 +7,7 @@ from dataclasses import replace
 import boto3
 import numpy as np
 import pytest
+import requests
 import s3fs
 from moto.server import ThreadedMotoServer
 from nibabel.nifti1 import Nifti1Image
@@ -184,5 +185,27 @@ def make_bucket(tmp_path, monkeypatch):
 
     yield make
     client.close()
+    # What a server of moto holds outlives it.
+    requests.post(f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/reset", timeout=10).raise_for_status()
     server.stop()
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def guarded(make_bucket):
+    """Return a function that makes the server ask who is there, and returns one user's key and secret."""
+    url = os.environ["AWS_ENDPOINT_URL"]
+
+    def switch_on():
+        iam = boto3.Session(profile_name="lab").client("iam")
+        everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+        iam.create_user(UserName="lab")
+        iam.put_user_policy(UserName="lab", PolicyName="maps", PolicyDocument=document)
+        made = iam.create_access_key(UserName="lab")["AccessKey"]
+        iam.close()
+        requests.post(f"{url}/moto-api/reset-auth", data=b"0", timeout=10).raise_for_status()
+        return {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"]}
+
+    yield switch_on
+    requests.post(f"{url}/moto-api/reset-auth", data=b"inf", timeout=10).raise_for_status()

@@ -140,3 +140,36 @@ def test_an_error_of_the_source_is_raised_after_what_was_handed_on():
     assert next(results) == 1
     with pytest.raises(LookupError):
         next(results)
+
+
+def test_an_error_of_one_future_need_not_cost_the_others():
+    def work(item):
+        if item == 1:
+            raise MemoryError("killed")
+        return str(item)
+
+    def lost(item, error):
+        return f"{item}: {error}"
+
+    with ThreadPoolExecutor(2) as pool:
+        window = Window(lambda item: pool.submit(work, item), always_succeeds, None, 2, lost=lost)
+        assert list(window.run(range(3))) == ["0", "1: killed", "2"]
+        with pytest.raises(MemoryError, match="killed"):
+            list(Window(lambda item: pool.submit(work, item), always_succeeds, None, 2).run(range(3)))
+
+
+def test_what_has_not_begun_is_cancelled_where_the_caller_stops():
+    futures = []
+
+    def submit(item):
+        futures.append(Future())
+        return futures[-1]
+
+    def source():
+        yield from range(3)
+        futures[0].set_result("first")
+
+    results = Window(submit, always_succeeds, None, 4).run(source())
+    assert next(results) == "first"
+    results.close()
+    assert [future.cancelled() for future in futures] == [False, True, True]

@@ -1,0 +1,171 @@
+"""Hands tasks to workers: threads of our own, the caller's threads, or processes on this and other machines."""
+
+from __future__ import annotations
+
+import pickle
+import platform
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from functools import lru_cache
+from typing import Any
+
+from nvframe.errors import NvframeError, PluginError, StorageError
+from nvframe.pipeline.work import Outcome, Task, WorkPlan, failure_of, process_image
+from nvframe.storage import STAGING
+
+Submit = Callable[[Task], Future[Outcome]]
+
+
+@contextmanager
+def workers(plan: WorkPlan, executor: Executor | None, max_workers: int) -> Iterator[Submit]:
+    """Yield a function that has one image brought to the state that `plan` wants.
+
+    Parameters
+    ----------
+    plan : WorkPlan
+        What is wanted.
+    executor : Executor or None
+        The caller's, which is left as it is; else threads, with BLAS pinned around them.
+    max_workers : int
+        Number of our own threads.
+
+    Raises
+    ------
+    PluginError
+        At the first task, if the workers are no threads of this process and the plan does not pickle.
+    """
+    if executor is None:
+        with _own_threads(max_workers, computing=bool(plan.steps)) as pool:
+            yield lambda task: pool.submit(process_image, plan, task)
+    elif isinstance(executor, ThreadPoolExecutor):
+        yield lambda task: executor.submit(process_image, plan, task)
+    else:
+        journey = _Journey(plan, executor)
+        try:
+            yield journey.submit
+        finally:
+            journey.end()
+
+
+def lost(task: Task, error: BaseException) -> Outcome:
+    """Return what became of an image whose worker gave no outcome, or raise what concerns all images."""
+    if isinstance(error, BrokenExecutor):
+        raise _broken(error) from error
+    if isinstance(error, StorageError | CancelledError) or not isinstance(error, Exception):
+        raise error
+    return Outcome(task.record, None, failures=(failure_of(error, "process", "executor", task.record),))
+
+
+def _broken(error: BrokenExecutor) -> NvframeError:
+    return NvframeError(
+        f"the executor broke down ({error}): a worker was killed, perhaps for want of memory. What is stored "
+        "stays: run the same call again, with a new executor and fewer workers"
+    )
+
+
+@contextmanager
+def _own_threads(max_workers: int, computing: bool) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(max_workers, thread_name_prefix="nvframe")
+    with _one_blas_thread() if computing else nullcontext():
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_blas_thread() -> Any:
+    """Limit BLAS to one thread: many workers each with many threads only get in each other's way."""
+    import scipy.ndimage  # noqa: F401 - loads numpy's and scipy's libraries, so that the limit finds them
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")
+
+
+class _Journey:
+    """A plan on its way to workers in other processes: packed once, and checked by each of them."""
+
+    def __init__(self, plan: WorkPlan, executor: Executor) -> None:
+        self._plan = plan
+        self._executor = executor
+        self._packed = b""
+        # A worker that cannot see this file would write to a directory of its own that merely has the same name.
+        self._nonce = f"{STAGING}/{uuid.uuid4().hex}"
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        if not self._packed:
+            self._packed = _packed(self._plan, type(self._executor).__name__)
+            self._plan.storage.put(self._nonce, b"nvframe")
+        try:
+            future = self._executor.submit(_process_there, self._packed, self._nonce, task)
+        except BrokenExecutor as error:
+            raise _broken(error) from error
+        if not isinstance(future, Future):
+            raise TypeError(
+                f"executor must give futures of concurrent.futures, {type(self._executor).__name__} does not; "
+                "for a Dask client pass client.get_executor(pure=False)"
+            )
+        return future
+
+    def end(self) -> None:
+        if self._packed:
+            with suppress(OSError):
+                self._plan.storage.delete(self._nonce)
+
+
+def _packed(plan: WorkPlan, executor: str) -> bytes:
+    try:
+        return _pickled(plan)
+    except Exception as error:
+        what = next((name for name, part in _parts(plan) if not _pickles(part)), "the plan")
+        raise PluginError(
+            f"{what} cannot be sent to the workers of {executor}: {error}. Define it at the top of a module that "
+            "they can import, or leave the executor out"
+        ) from error
+
+
+def _parts(plan: WorkPlan) -> Iterator[tuple[str, object]]:
+    yield f"source {plan.source.name!r}", plan.source
+    yield f"storage {plan.storage.url}", plan.storage
+    for step in plan.steps:
+        yield f"processor {step.name!r}", step.processor
+    for annotator in plan.annotators:
+        yield f"annotator {annotator.name!r}", annotator
+
+
+def _pickles(part: object) -> bool:
+    try:
+        _pickled(part)
+    except Exception:
+        return False
+    return True
+
+
+def _pickled(value: object) -> bytes:
+    """Return `value` pickled; functions of a script or a notebook too, where cloudpickle is installed."""
+    try:
+        import cloudpickle
+    except ImportError:
+        return pickle.dumps(value)
+    packed: bytes = cloudpickle.dumps(value)
+    return packed
+
+
+def _process_there(packed: bytes, nonce: str, task: Task) -> Outcome:
+    """Process one image in a worker's process."""
+    return process_image(_unpacked(packed, nonce), task)
+
+
+@lru_cache(maxsize=2)
+def _unpacked(packed: bytes, nonce: str) -> WorkPlan:
+    """Return the plan, one for all tasks of a process: its connections stay open, its breaker remembers."""
+    plan: WorkPlan = pickle.loads(packed)  # noqa: S301 - the bytes come from our own side
+    try:
+        plan.storage.read(nonce)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"the worker on {platform.node()} cannot see {plan.storage.url}: use a directory that all workers "
+            "share, or object storage such as s3://"
+        ) from error
+    return plan

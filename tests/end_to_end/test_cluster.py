@@ -1,0 +1,171 @@
+"""A fetch whose work is done by other processes: a Dask cluster, into a shared directory and into a bucket."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+import nvframe
+from nvframe.errors import NvframeError, PluginError, StorageError
+from nvframe.testing import NeuroVaultServer, synthetic_corpus
+
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return synthetic_corpus(tmp_path_factory.mktemp("corpus"), 3, 4, grids=("RAS-8mm",), specials=False)
+
+
+@pytest.fixture(autouse=True)
+def server(serve, corpus):
+    return serve(NeuroVaultServer.from_corpus(corpus))
+
+
+@contextmanager
+def dask_cluster(**options):
+    """Start two worker processes, which inherit the environment as it is now."""
+    options = {"threads_per_worker": 2, "dashboard_address": None, "host": "127.0.0.1"} | options
+    with (
+        distributed.LocalCluster(2, processes=True, **options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def everything(executor, data_dir, **options):
+    return nvframe.fetch(data_dir=data_dir, max_images=None, executor=executor, **options)
+
+
+def hidden(directory):
+    return [path for path in directory.rglob("*") if path.name.startswith(".")]
+
+
+def test_the_cluster_does_the_same_as_threads(tmp_path):
+    steps = {"processors": ["resample-3mm"], "annotators": ["neurosynth-words"]}
+    by_threads = everything(None, tmp_path / "threads", **steps)
+    with dask_cluster() as client:
+        by_cluster = everything(client.get_executor(pure=False), tmp_path / "cluster", **steps)
+    assert len(by_cluster) == 12
+    assert [asset.sha256 for asset in by_cluster.assets] == [asset.sha256 for asset in by_threads.assets]
+    assert by_cluster.annotations == by_threads.annotations
+    assert hidden(tmp_path) == []
+
+
+def test_workers_keep_their_connections(tmp_path, server):
+    with ProcessPoolExecutor(1) as pool:
+        frame = everything(pool, tmp_path)
+    assert len(frame) == 12
+    downloads = [request for request in server.requests if request.path.startswith("/media/")]
+    assert len({request.client for request in downloads}) == 1
+
+
+def test_a_killed_workers_tasks_run_again(tmp_path):
+    marker = tmp_path / "killed"
+
+    def kill_once(img, record):
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return img
+
+    with dask_cluster() as client:
+        frame = everything(client.get_executor(pure=False), tmp_path / "data", processors=[kill_once])
+    assert marker.exists()
+    assert (len(frame), frame.failures) == (12, [])
+    assert all(frame.load(i).get_fdata().any() for i in range(12))
+    assert hidden(tmp_path) == []
+
+
+def test_an_image_that_kills_every_worker_is_a_failure_of_its_own(tmp_path, recwarn):
+    def kill(img, record):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    import dask
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), dask_cluster() as client:
+        frame = nvframe.fetch(
+            image_ids=[1001],
+            data_dir=tmp_path,
+            processors=[kill],
+            executor=client.get_executor(pure=False),
+            on_error="ignore",
+        )
+    (failure,) = frame.failures
+    assert (failure.image_id, failure.plugin, failure.error_type) == ("1001", "executor", "KilledWorker")
+
+
+def test_a_pool_that_breaks_down_says_what_to_do(tmp_path):
+    everything(None, tmp_path, collection_ids=[1])
+    with ProcessPoolExecutor(1) as pool, pytest.raises(NvframeError, match="What is stored stays") as caught:
+        everything(pool, tmp_path, processors=[_Killer()])
+    assert "run the same call again" in str(caught.value)
+    assert len(nvframe.fetch(data_dir=tmp_path, mode="offline")) == 4
+
+
+class _Killer:
+    def __call__(self, img, record):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_cannot_see_the_directory_are_refused():
+    spawn = multiprocessing.get_context("spawn")  # a fork would see what was in memory before it
+    with (
+        ProcessPoolExecutor(1, spawn) as pool,
+        pytest.raises(StorageError, match="cannot see memory://") as caught,
+    ):
+        everything(pool, "memory://of-one-process")
+    assert "use a directory that all workers share" in str(caught.value)
+
+
+def test_what_does_not_pickle_is_named_before_any_download(tmp_path, server):
+    lock = threading.Lock()
+
+    def locked(img, record):
+        with lock:
+            return img
+
+    with (
+        ProcessPoolExecutor(1) as pool,
+        pytest.raises(PluginError, match=r"processor '.*locked' cannot be sent"),
+    ):
+        everything(pool, tmp_path, processors=["resample-3mm", locked])
+    assert [request.path for request in server.requests if request.path.startswith("/media/")] == []
+
+
+def test_a_client_in_place_of_its_executor_is_explained(tmp_path):
+    with dask_cluster() as client, pytest.raises(TypeError, match=r"client\.get_executor\(pure=False\)"):
+        everything(client, tmp_path)
+    assert hidden(tmp_path) == []
+
+
+def test_a_bucket_is_filled_with_the_workers_own_credentials(make_bucket, guarded, monkeypatch):
+    make_bucket("lab")
+    own = guarded()
+    with monkeypatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", own["key"])
+        environment.setenv("AWS_SECRET_ACCESS_KEY", own["secret"])
+        pool = dask_cluster()
+        client = pool.__enter__()
+    try:
+        frame = everything(client.get_executor(pure=False), "s3://lab/maps", storage_options=own)
+    finally:
+        pool.__exit__(None, None, None)
+    assert (len(frame), frame.failures) == (12, [])
+    assert frame.load(11).get_fdata().any()
+
+
+def test_workers_without_credentials_say_where_to_set_them(make_bucket, guarded):
+    make_bucket("lab")
+    own = guarded()
+    with (
+        dask_cluster() as client,
+        pytest.raises(StorageError, match="set credentials in their environment") as caught,
+    ):
+        everything(client.get_executor(pure=False), "s3://lab/maps", storage_options=own)
+    assert own["secret"] not in str(caught.value)
+    assert own["key"] not in str(caught.value)
