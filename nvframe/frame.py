@@ -34,6 +34,7 @@ _QUERY_PARAMETERS = frozenset(
         "collection_ids",
         "max_images",
         "mode",
+        "shard",
     ]
 )
 
@@ -50,6 +51,7 @@ def fetch(
     collection_ids: Any = None,
     max_images: float | None = 100,
     mode: str = "download_new",
+    shard: tuple[int, int] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     storage_options: Mapping[str, Any] | None = None,
     processors: Sequence[Any] = (),
@@ -81,6 +83,9 @@ def fetch(
     mode : str, default="download_new"
         ``download_new`` serves what is stored and fetches what is not; ``update`` also fetches again what
         changed on the server; ``overwrite`` fetches all again; ``offline`` opens no connection.
+    shard : (int, int), optional
+        (i, n): only the i-th of n parts, counted from 0, for n jobs that work side by side. Each image belongs
+        to one part, by its id; `max_images` counts within the part.
     data_dir : path or URL, optional
         Where datasets are stored: see `nvframe.get_data_dirs`.
     storage_options : dict, optional
@@ -93,9 +98,11 @@ def fetch(
         Whether the original is stored beside the processed image; by default it is, except where
         ``resample-3mm`` alone is asked for, as in nilearn.
     executor : object, optional
-        Anything with `submit` of `concurrent.futures.Executor`; else threads.
+        Anything with `submit` of `concurrent.futures.Executor`, such as ``client.get_executor(pure=False)`` of a
+        Dask client; else threads. Workers in other processes use the credentials of their own environment, and
+        all must see `data_dir`.
     max_workers : int, default=8
-        Threads, and half of the images in flight.
+        Threads, and half of the images in flight: with an `executor`, about the number of its workers.
     timeout : float, default=10.0
         Seconds to connect and between two reads.
     on_error : {"warn", "raise", "ignore"}, default="warn"
@@ -137,6 +144,7 @@ def fetch(
         collection_ids=collection_ids,
         max_images=max_images,
         mode=mode,
+        shard=shard,
     )
     found = session.fetch(
         query,
@@ -170,7 +178,7 @@ def search(
         ``offline`` looks through what is stored; every other mode asks the server.
     **query
         ``image_terms``, ``collection_terms``, ``image_filter``, ``collection_filter``, ``filters``,
-        ``image_ids``, ``collection_ids`` and ``max_images`` of `fetch`.
+        ``image_ids``, ``collection_ids``, ``max_images`` and ``shard`` of `fetch`.
 
     Returns
     -------

@@ -112,6 +112,20 @@ def limit(text: str) -> int:
     return int(text)
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Return the part of the images that ``I/N`` stands for.
+
+    Examples
+    --------
+    >>> shard("0/8")
+    (0, 8)
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise click.BadParameter(f"{text!r} is no part: write 0/8 to 7/8 for eight jobs")
+    return int(index), int(count)
+
+
 def _be_verbose(context: click.Context, _: click.Parameter, level: int) -> None:
     from nvframe.console import log_to_console
 
@@ -151,6 +165,12 @@ _SELECTION = (
         help=f"How many at most.  [default: {DEFAULT_MAX_IMAGES}, or all that ids name]",
     ),
     click.option(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help="Only part I of N, counted from 0: for N jobs side by side.",
+    ),
+    click.option(
         "--default-terms/--no-default-terms",
         default=True,
         help="Leave out thresholded, non-MNI, ROI and atlas images.  [default: yes, unless ids are given]",
@@ -187,6 +207,7 @@ def query_of(
     collection_ids: Sequence[str],
     image_ids: Sequence[str],
     max_images: int | None,
+    shard: tuple[int, int] | None,
     default_terms: bool,
     data_dir: str | None,
     storage_option: Sequence[tuple[str, Any]],
@@ -214,6 +235,7 @@ def query_of(
         "image_ids": list(image_ids) or None,
         "collection_ids": list(collection_ids) or None,
         "max_images": max_images,
+        "shard": shard,
         "data_dir": data_dir,
         "storage_options": dict(storage_option) or None,
         "timeout": timeout,

@@ -102,7 +102,7 @@ class Candidates:
                 continue
             for stored in self._cache.images(collection_id):
                 metadata = self._examinable(stored)
-                if not self._keeps_image(metadata):
+                if not self._keeps_image(stored.image_id, metadata):
                     continue
                 found = self._at_hand(stored, metadata)
                 if found is not None:
@@ -141,7 +141,7 @@ class Candidates:
                 yield found
             elif found.id not in self._visited:
                 record = replace(found, metadata=normalise(found.metadata))
-                if self._keeps_image(record.metadata):
+                if self._keeps_image(record.id, record.metadata):
                     yield self._remote(record, collection.metadata)
 
     # By ids: the images of the collections, then the images, in the order asked for; first mention wins.
@@ -173,7 +173,7 @@ class Candidates:
         collection = self._cache.collection(collection_id) or {"id": collection_id}
         for stored in self._cache.images(collection_id):
             metadata = self._examinable(stored)
-            if stored.image_id not in self._visited and self._keeps_image(metadata):
+            if stored.image_id not in self._visited and self._keeps_image(stored.image_id, metadata):
                 found = self._at_hand(stored, metadata)
                 if found is not None:
                     yield self._hand_out(found, collection)
@@ -217,7 +217,8 @@ class Candidates:
     def _kept(
         self, found: Found, collection: Metadata, handing: Callable[[Any, Metadata], Found]
     ) -> Iterator[Found]:
-        if self._keeps_collection(collection) and self._keeps_image(found.record.metadata):
+        record = found.record
+        if self._keeps_collection(collection) and self._keeps_image(record.id, record.metadata):
             yield handing(found, collection)
 
     # One image.
@@ -334,8 +335,11 @@ class Candidates:
         query = self._query
         return self._keeps("collection", metadata, query.collection_terms, query.collection_filters)
 
-    def _keeps_image(self, metadata: Metadata) -> bool:
-        return self._keeps("image", metadata, self._query.image_terms, self._image_filters)
+    def _keeps_image(self, image_id: str, metadata: Metadata) -> bool:
+        query = self._query
+        return query.shard.holds(image_id) and self._keeps(
+            "image", metadata, query.image_terms, self._image_filters
+        )
 
     def _keeps(self, level: str, metadata: Metadata, terms: Metadata, filters: tuple[Any, ...]) -> bool:
         if not terms.keys() <= self._examined[level]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import operator
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -29,6 +31,24 @@ Predicate = Callable[[Metadata], Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `count` parts that share the images among them, whatever a server lists when.
+
+    Examples
+    --------
+    >>> [part for part in range(3) if Shard(part, 3).holds("10426")]
+    [0]
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def holds(self, image_id: str) -> bool:
+        """Tell whether an image belongs to this part: by its id alone, so that jobs agree without talking."""
+        return self.count == 1 or zlib.crc32(image_id.encode()) % self.count == self.index
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Which images are wanted.
 
@@ -46,6 +66,8 @@ class Query:
         None for all.
     mode : str
         One of `MODES`.
+    shard : Shard
+        Which part of the images.
     """
 
     collection_terms: Metadata = field(default_factory=dict)
@@ -57,6 +79,7 @@ class Query:
     by_ids: bool = False
     max_images: int | None = None
     mode: Mode = "download_new"
+    shard: Shard = Shard()
 
 
 def make_query(
@@ -72,6 +95,7 @@ def make_query(
     collection_ids: Any = None,
     max_images: float | None = 100,
     mode: str = "download_new",
+    shard: tuple[int, int] | None = None,
 ) -> Query:
     """Return the checked query; the parameters are those of `nvframe.fetch`.
 
@@ -103,6 +127,7 @@ def make_query(
         by_ids=by_ids,
         max_images=_checked_limit(max_images),
         mode=checked_mode(mode),
+        shard=_checked_shard(shard),
     )
 
 
@@ -124,6 +149,20 @@ def checked_timeout(timeout: object) -> float:
     if not 0 < float(timeout) < math.inf:
         raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
     return float(timeout)
+
+
+def _checked_shard(shard: Any) -> Shard:
+    if shard is None:
+        return Shard()
+    try:
+        index, count = map(operator.index, shard)
+    except (TypeError, ValueError):
+        index, count = 0, 0
+    if not 0 <= index < count:
+        raise ValueError(
+            f"shard must be (i, n) with 0 <= i < n, such as (0, 8) for the first of 8, got {shard!r}"
+        )
+    return Shard(index, count)
 
 
 def _checked_limit(max_images: Any) -> int | None:

@@ -1,8 +1,11 @@
 """A fetch whose work is done by other processes: a Dask cluster, into a shared directory and into a bucket."""
 
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -169,3 +172,39 @@ def test_workers_without_credentials_say_where_to_set_them(make_bucket, guarded)
         everything(client.get_executor(pure=False), "s3://lab/maps", storage_options=own)
     assert own["secret"] not in str(caught.value)
     assert own["key"] not in str(caught.value)
+
+
+def test_jobs_of_an_array_share_the_images_among_them(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "nvframe",
+        "fetch",
+        "--max-images",
+        "all",
+        "--json",
+        "--data-dir",
+        tmp_path,
+    ]
+    jobs = [
+        subprocess.Popen([*command, "--shard", f"{i}/3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for i in range(3)
+    ]
+    fetched = []
+    for job in jobs:
+        out, err = job.communicate(timeout=60)
+        assert job.returncode == 0, err.decode()
+        fetched.append([image["id"] for image in json.loads(out)["images"]])
+    assert sorted(image for part in fetched for image in part) == list(range(1001, 1013))
+    assert min(map(len, fetched)) > 0
+    assert len(nvframe.fetch(data_dir=tmp_path, max_images=None, mode="offline")) == 12
+    second = nvframe.fetch(data_dir=tmp_path, max_images=None, shard=(1, 3), mode="offline")
+    assert [meta["id"] for meta in second.images_meta] == fetched[1]
+
+
+@pytest.mark.parametrize("shard", ["8/8", "one", "1", "-1/8"])
+def test_a_part_that_does_not_exist_is_refused(shard, tmp_path):
+    command = [sys.executable, "-m", "nvframe", "fetch", "--data-dir", tmp_path, "--shard", shard]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "is no part: write 0/8 to 7/8" in done.stderr

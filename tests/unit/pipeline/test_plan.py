@@ -46,6 +46,14 @@ BAD_QUERIES = {
     "limit str": ({"max_images": "10"}, TypeError, "max_images must be a number or None, got '10'"),
     "limit NaN": ({"max_images": math.nan}, ValueError, "max_images must be a number or None, got NaN"),
     "limit fraction": ({"max_images": 2.5}, ValueError, "max_images must be a whole number, got 2.5"),
+    "shard past the end": (
+        {"shard": (8, 8)},
+        ValueError,
+        r"shard must be \(i, n\) with 0 <= i < n.* got \(8, 8\)",
+    ),
+    "shard text": ({"shard": "0/8"}, ValueError, "shard must be"),
+    "shard number": ({"shard": 3}, ValueError, "shard must be"),
+    "shard fraction": ({"shard": (0.0, 2)}, ValueError, "shard must be"),
     "limit list": ({"max_images": [3]}, TypeError, "max_images must be a number"),
     "filters name": (
         {"filters": ["neurovault-basic-image"]},
