@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import platform
 import uuid
@@ -9,11 +10,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import NvframeError, PluginError, StorageError
 from nvframe.pipeline.work import Outcome, Task, WorkPlan, failure_of, process_image
 from nvframe.storage import STAGING
+
+if TYPE_CHECKING:
+    from nvframe.contracts import Storage
 
 Submit = Callable[[Task], Future[Outcome]]
 
@@ -84,21 +88,16 @@ def _one_blas_thread() -> Any:
 
 
 class _Journey:
-    """A plan on its way to workers in other processes: packed once, and checked by each of them."""
+    """A plan on its way to workers in other processes: it lies in the storage that all of them must see."""
 
     def __init__(self, plan: WorkPlan, executor: Executor) -> None:
         self._plan = plan
         self._executor = executor
-        self._packed = b""
-        # A worker that cannot see this file would write to a directory of its own that merely has the same name.
-        self._nonce = f"{STAGING}/{uuid.uuid4().hex}"
+        self._ticket: tuple[bytes, str, str] | None = None
 
     def submit(self, task: Task) -> Future[Outcome]:
-        if not self._packed:
-            self._packed = _packed(self._plan, type(self._executor).__name__)
-            self._plan.storage.put(self._nonce, b"nvframe")
         try:
-            future = self._executor.submit(_process_there, self._packed, self._nonce, task)
+            future = self._executor.submit(_process_there, *self._deposited(), task)
         except BrokenExecutor as error:
             raise _broken(error) from error
         if not isinstance(future, Future):
@@ -108,10 +107,20 @@ class _Journey:
             )
         return future
 
+    def _deposited(self) -> tuple[bytes, str, str]:
+        """Return where workers find the plan: their storage, a key, and the sha256 to expect."""
+        if self._ticket is None:
+            storage = self._plan.storage
+            packed = _packed(self._plan, type(self._executor).__name__)
+            ticket = (_pickled(storage), f"{STAGING}/{uuid.uuid4().hex}", hashlib.sha256(packed).hexdigest())
+            storage.put(ticket[1], packed)
+            self._ticket = ticket
+        return self._ticket
+
     def end(self) -> None:
-        if self._packed:
+        if self._ticket is not None:
             with suppress(OSError):
-                self._plan.storage.delete(self._nonce)
+                self._plan.storage.delete(self._ticket[1])
 
 
 def _packed(plan: WorkPlan, executor: str) -> bytes:
@@ -152,20 +161,23 @@ def _pickled(value: object) -> bytes:
     return packed
 
 
-def _process_there(packed: bytes, nonce: str, task: Task) -> Outcome:
+def _process_there(storage: bytes, key: str, sha256: str, task: Task) -> Outcome:
     """Process one image in a worker's process."""
-    return process_image(_unpacked(packed, nonce), task)
+    return process_image(_plan_in(storage, key, sha256), task)
 
 
 @lru_cache(maxsize=2)
-def _unpacked(packed: bytes, nonce: str) -> WorkPlan:
+def _plan_in(packed_storage: bytes, key: str, sha256: str) -> WorkPlan:
     """Return the plan, one for all tasks of a process: its connections stay open, its breaker remembers."""
-    plan: WorkPlan = pickle.loads(packed)  # noqa: S301 - the bytes come from our own side
+    storage: Storage = pickle.loads(packed_storage)  # noqa: S301 - from the process that submits
     try:
-        plan.storage.read(nonce)
-    except FileNotFoundError as error:
+        packed = storage.read(key)
+    except FileNotFoundError as error:  # a directory of this machine may have the same name, and be another
         raise StorageError(
-            f"the worker on {platform.node()} cannot see {plan.storage.url}: use a directory that all workers "
+            f"the worker on {platform.node()} cannot see {storage.url}: use a directory that all workers "
             "share, or object storage such as s3://"
         ) from error
+    if hashlib.sha256(packed).hexdigest() != sha256:
+        raise StorageError(f"{storage.url}/{key} was changed by somebody: refused to run it")
+    plan: WorkPlan = pickle.loads(packed)  # noqa: S301 - the bytes that were submitted, by their sha256
     return plan

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def server(serve, corpus):
 @contextmanager
 def dask_cluster(**options):
     """Start two worker processes, which inherit the environment as it is now."""
-    options = {"threads_per_worker": 2, "dashboard_address": None, "host": "127.0.0.1"} | options
+    options = {"threads_per_worker": 2, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"} | options
     with (
         distributed.LocalCluster(2, processes=True, **options) as cluster,
         distributed.Client(cluster) as client,
@@ -123,6 +124,17 @@ def test_workers_that_cannot_see_the_directory_are_refused():
     ):
         everything(pool, "memory://of-one-process")
     assert "use a directory that all workers share" in str(caught.value)
+
+
+def test_a_plan_that_somebody_changed_is_not_run(tmp_path):
+    class Meddled(ProcessPoolExecutor):
+        def submit(self, work, *args):
+            for plan in (tmp_path / "neurovault/.nvframe-staging").iterdir():
+                plan.write_bytes(pickle.dumps("theirs"))
+            return super().submit(work, *args)
+
+    with Meddled(1) as pool, pytest.raises(StorageError, match="refused to run it"):
+        everything(pool, tmp_path)
 
 
 def test_what_does_not_pickle_is_named_before_any_download(tmp_path, server):

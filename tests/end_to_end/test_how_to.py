@@ -16,6 +16,9 @@ from nvframe.testing.brains import TASKS
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ELSEWHERE = re.compile(
+    r"^```py\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)  # needs what no test has, such as SLURM
 TOLD_FOR_NILEARN = ("ica-of-maps", "stop-signal-meta-analysis")
 FURTHER = "## Further with nvframe"
 TESTED_BELOW = set(TOLD_FOR_NILEARN)
@@ -55,7 +58,7 @@ def is_blank(png):
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
 def test_every_block_is_python(page):
-    for code in code_of(page):
+    for code in [*code_of(page), *ELSEWHERE.findall(page.read_text(encoding="utf-8"))]:
         compile(code, page.name, "exec")
 
 
