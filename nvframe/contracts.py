@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
@@ -119,7 +119,7 @@ class Storage(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Remove the object; FileNotFoundError if there is none."""
+        """Remove the object; where there is none, FileNotFoundError or silence: S3 does not tell."""
         ...
 
     def local_path(self, key: str) -> Path | None:
@@ -227,13 +227,10 @@ class FrameView(Protocol):
         ...
 
 
+@runtime_checkable
 class ResultFormat(Protocol):
     """Builds what the caller gets; a writing format takes `url` and `overwrite` and returns the url."""
 
     def build(self, frame_view: FrameView, **params: Any) -> Any:
         """Return the result for `frame_view`."""
         ...
-
-
-ProgressCallback = Callable[..., object]
-"""Called with one FetchEvent; its return value is ignored."""

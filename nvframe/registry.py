@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import metadata
@@ -37,6 +38,7 @@ BUILTINS = (
 """Modules of the built-in plugin sets: the one place where the core names NeuroVault."""
 
 _OWN = ("nvframe", __version__)
+_standing_in: list[Registry] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,26 @@ class Registry:
             )
         return found[0]
 
+    def register(self, *plugins: Any, distribution: str = "registered", version: str = "0") -> None:
+        """Take descriptors, and modules with hook implementations, that no installed package brings.
+
+        Parameters
+        ----------
+        *plugins : Plugin or module
+            What to take.
+        distribution, version : str
+            As what they are listed.
+
+        Raises
+        ------
+        PluginError
+            If a hook implementation yields something else than its kind of descriptor.
+        """
+        for each in plugins:
+            found = [each] if isinstance(each, Plugin) else _all_of(each)
+            for plugin in found:
+                self._add(Registered(plugin, distribution, version))
+
     def _lookup(self, kind: type[Plugin], name: str) -> list[Registered]:
         if (kind.kind, name) not in self._found:
             self._load_installed()
@@ -166,7 +188,7 @@ class Registry:
         registered = self.get(kind, name)
         factory = load_factory(registered.plugin)
         taken = {k: v for k, v in context.items() if k not in params and _takes(factory, k)}
-        _check_parameters(registered.plugin, factory, params)
+        check_parameters(registered.plugin, factory, params)
         return factory(**params, **taken), registered, dict(params)
 
     def storage(self, url: str, storage_options: Mapping[str, Any] | None = None) -> Any:
@@ -175,7 +197,7 @@ class Registry:
         kind = StorageBackendPlugin
         plugin = self.get(kind, name if self._lookup(kind, name) else "fsspec").plugin
         factory, options = load_factory(plugin), storage_options or {}
-        _check_parameters(plugin, factory, {"url": url, **options})
+        check_parameters(plugin, factory, {"url": url, **options})
         return factory(url, **options)
 
     def observers(self) -> list[Callable[[FetchEvent], object]]:
@@ -267,10 +289,24 @@ class Registry:
         return f"no {kind.kind} is called {name!r}: {hint}{tail}"
 
 
-@cache
 def default_registry() -> Registry:
     """Return the registry of this process."""
+    return _standing_in[-1] if _standing_in else _own_registry()
+
+
+@cache
+def _own_registry() -> Registry:
     return Registry()
+
+
+@contextmanager
+def installed(registry: Registry) -> Iterator[Registry]:
+    """Let `registry` stand in for this process's own while the block runs: for tests."""
+    _standing_in.append(registry)
+    try:
+        yield registry
+    finally:
+        _standing_in.remove(registry)
 
 
 def load_factory(plugin: Plugin) -> Callable[..., Any]:
@@ -308,6 +344,10 @@ def _yielded(kind: type[Plugin], function: Callable[[], Any]) -> Iterator[Plugin
         if not isinstance(plugin, kind):
             raise PluginError(f"nvframe_{kind.plural} yielded {plugin!r}, not a {kind.__name__}")
         yield plugin
+
+
+def _all_of(module: Any) -> list[Plugin]:
+    return [plugin for kind, hookimpl in _hookimpls(module) for plugin in _yielded(kind, hookimpl)]
 
 
 def _entry_points(group: str) -> list[metadata.EntryPoint]:
@@ -360,7 +400,8 @@ def _takes(factory: Callable[..., Any], parameter: str) -> bool:
         return False
 
 
-def _check_parameters(plugin: Plugin, factory: Callable[..., Any], params: Mapping[str, Any]) -> None:
+def check_parameters(plugin: Plugin, factory: Callable[..., Any], params: Mapping[str, Any]) -> None:
+    """Raise PluginError where a factory does not take the parameters that a caller gave."""
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):

@@ -1,20 +1,46 @@
-"""What plugin authors and our own tests share: a scripted NeuroVault, a synthetic corpus, fixtures."""
+"""What plugin authors and our own tests share: the conformance kit, a scripted NeuroVault, a corpus, fixtures."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nvframe.testing.conformance.annotator import AnnotatorConformance
+    from nvframe.testing.conformance.base import checks
+    from nvframe.testing.conformance.filter import FilterConformance
+    from nvframe.testing.conformance.processor import ProcessorConformance
+    from nvframe.testing.conformance.result_format import ResultFormatConformance
+    from nvframe.testing.conformance.source import SourceConformance
+    from nvframe.testing.conformance.storage import StorageConformance
     from nvframe.testing.corpus import synthetic_corpus
     from nvframe.testing.faults import Fault
     from nvframe.testing.server import NeuroVaultServer, Request
 
-__all__ = ["Fault", "NeuroVaultServer", "Request", "synthetic_corpus"]
+__all__ = [
+    "AnnotatorConformance",
+    "Fault",
+    "FilterConformance",
+    "NeuroVaultServer",
+    "ProcessorConformance",
+    "Request",
+    "ResultFormatConformance",
+    "SourceConformance",
+    "StorageConformance",
+    "checks",
+    "synthetic_corpus",
+]
 
 _HOMES = {
+    "AnnotatorConformance": "conformance.annotator",
     "Fault": "faults",
+    "FilterConformance": "conformance.filter",
     "NeuroVaultServer": "server",
+    "ProcessorConformance": "conformance.processor",
     "Request": "server",
+    "ResultFormatConformance": "conformance.result_format",
+    "SourceConformance": "conformance.source",
+    "StorageConformance": "conformance.storage",
+    "checks": "conformance.base",
     "synthetic_corpus": "corpus",
 }
 
