@@ -5,17 +5,18 @@ import json
 import logging
 import math
 import pickle
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
-import requests
 
-from nvframe import http
+from nvframe import connections, http, retry
 from nvframe.errors import DownloadError
 from nvframe.http import HttpClient, Retry, validator_of, without_secrets
 from nvframe.mirror.server import Server
@@ -50,7 +51,7 @@ def waits(monkeypatch):
     """Pauses that were asked for; none is made."""
     asked = []
     clock = SimpleNamespace(sleep=asked.append, monotonic=time.monotonic, time=time.time)
-    monkeypatch.setattr(http, "time", clock)
+    monkeypatch.setattr(retry, "time", clock)
     return asked
 
 
@@ -368,13 +369,16 @@ def test_a_server_that_hangs_is_a_timeout(server):
     assert caught.value.retryable
 
 
-def test_a_server_that_cannot_be_reached_in_time_is_a_timeout(client, monkeypatch):
-    def slow(*args, **kwargs):
-        raise requests.ConnectTimeout
-
-    monkeypatch.setattr(client._session(), "get", slow)
-    with pytest.raises(DownloadError, match="could not be reached in time: raise `timeout`"):
-        client.get_json(IMAGES, retry=ONCE)
+def test_a_server_that_cannot_be_reached_in_time_is_a_timeout():
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as callers:
+        for _ in range(3):  # nobody accepts: the queue is full, and the next caller is kept waiting
+            caller = callers.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(full.getsockname())
+        url = "http://127.0.0.1:{1}".format(*full.getsockname())
+        with pytest.raises(DownloadError, match="could not be reached in time: raise `timeout`") as caught:
+            HttpClient(url, timeout=0.1).get_json(IMAGES, retry=ONCE)
+    assert caught.value.retryable
 
 
 def test_a_server_that_is_not_there_says_so(serve):
@@ -415,6 +419,30 @@ def test_a_trickle_ends_though_each_byte_comes_in_time(monkeypatch, framing):
         read(HttpClient(server.url, timeout=10), "/")
     assert caught.value.retryable
     assert len(sent) < 1_000
+
+
+def test_a_head_that_trickles_ends_though_each_byte_comes_in_time(monkeypatch):
+    """The clock is ours here too: a minute goes by between two looks."""
+    minutes = iter(range(0, 10**9, 60))
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: next(minutes)))
+    sent = []
+
+    def trickle(listening):
+        caller, _ = listening.accept()
+        with caller, suppress(ConnectionError):
+            caller.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+            while len(sent) < 1_000_000:
+                sent.append(1)
+                caller.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        pool.submit(trickle, listening)
+        client = HttpClient("http://127.0.0.1:{1}".format(*listening.getsockname()), timeout=10)
+        with pytest.raises(DownloadError, match="did not answer in time") as caught:
+            client.get_json("/", retry=ONCE)
+        client.close()
+    assert caught.value.retryable
+    assert len(sent) < 1_000_000
 
 
 def test_a_slow_but_living_exchange_has_time_for_its_bytes(server, client, monkeypatch):
@@ -464,6 +492,39 @@ def test_each_worker_has_one_connection(server, client):
     assert len({request.client for request in server.requests}) == workers
 
 
+def test_connections_are_shared_by_all_threads(server, client):
+    for _ in range(3):  # one after the other: what one thread leaves, the next one takes up
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(client.get_json, IMAGES).result()
+    assert len({request.client for request in server.requests}) == 1
+
+
+def test_no_more_connections_than_allowed_to_one_host(server, monkeypatch):
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    client = HttpClient(server.url, timeout=5)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: read(client), range(24)))
+    assert len({request.client for request in server.requests}) <= 2
+    client.close()
+
+
+def test_a_proxy_of_the_environment_is_asked(server, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    with pytest.raises(DownloadError, match="404"):  # it is told the whole address, which is none of its own
+        HttpClient("http://maps.example").get_json("/api/images/?limit=1")
+    [request] = server.requests
+    assert (request.target, request.headers["host"]) == (
+        "http://maps.example/api/images/?limit=1",
+        "maps.example",
+    )
+
+
+def test_certificates_of_the_environment_count(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "no-such-bundle"))
+    with pytest.raises(DownloadError, match="OSError"):
+        HttpClient("https://127.0.0.1:9").get_json("/", retry=ONCE)
+
+
 def test_a_closed_client_can_be_used_again(server, client):
     client.get_json(IMAGES)
     client.close()
@@ -495,7 +556,7 @@ def test_no_secret_is_told(server, fault, caplog):
         with pytest.raises(DownloadError) as caught:
             client.get_json(IMAGES, {"token": "t0ken"})
         assert not [secret for secret in SECRETS if secret in str(caught.value)]
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("nvframe.http")]
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("nvframe")]
     assert told
     assert not [secret for secret in SECRETS if secret in "".join(told)]
 

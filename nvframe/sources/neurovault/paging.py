@@ -133,7 +133,7 @@ def _checked(page: Any, path: str) -> dict[str, Any]:
 
 def _timed_out(error: DownloadError) -> bool:
     """Tell whether no answer came in time, or its body stopped coming."""
-    import requests
-    import urllib3
+    from urllib3.exceptions import NewConnectionError
+    from urllib3.exceptions import TimeoutError as LateError
 
-    return isinstance(error.__cause__, requests.Timeout | urllib3.exceptions.TimeoutError)
+    return isinstance(error.__cause__, LateError) and not isinstance(error.__cause__, NewConnectionError)

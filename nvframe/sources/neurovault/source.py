@@ -130,10 +130,10 @@ class NeuroVault:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if start and validator:
             headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-        with self.client.stream(record.url, headers) as response:
-            offset, size = _extent(response.status_code, response.headers)
-            chunks = self.client.chunks(response, MAX_IMAGE_BYTES)
-            yield ByteStream(size, validator_of(response.headers), chunks, offset)
+        with self.client.stream(record.url, headers) as answer:
+            offset, size = _extent(answer.status, answer.headers)
+            chunks = self.client.chunks(answer, MAX_IMAGE_BYTES)
+            yield ByteStream(size, validator_of(answer.headers), chunks, offset)
 
     def _checked(
         self,
