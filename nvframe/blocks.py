@@ -52,7 +52,7 @@ class Block:
         self._noted: dict[tuple[str, str], bytes] = {}
         try:
             document = orjson.loads(body or b"{}")
-            self._templates = [Template(fields) for fields in document.get("templates", ())]
+            self._templates = [Template(*template) for template in document.get("templates", ())]
             self._forms = Forms(document.get("forms", ()))
             self._collection: list[Any] | None = document.get("collection")
             self._images = {row[0]: row for row in document.get("images", ())}
@@ -128,7 +128,7 @@ class _Writer:
         self.collection = collection
         self.images: dict[str, list[Any]] = {}
         self.files: dict[str, list[Any]] = {}
-        self._templates: list[dict[str, Any]] = []
+        self._templates: list[tuple[dict[str, Any], list[str]]] = []
         self._forms: dict[bytes, int] = {}
 
     def add(self, noted: Mapping[tuple[str, str], bytes]) -> None:
@@ -165,7 +165,7 @@ class _Writer:
         columns = zip(*(row[3].values() for row in group), strict=True)
         own = [name for name, column in zip(fields, columns, strict=True) if not _is_common(column)]
         # The template has every field, so that a merge keeps their order.
-        self._templates.append({**group[0][3], **dict.fromkeys(own)})
+        self._templates.append(({**group[0][3], **dict.fromkeys(own)}, own))
         number = len(self._templates) - 1
         for image_id, size, version, metadata, assets in group:
             rows = [self._asset_row(role, asset) for role, asset in assets.items()]

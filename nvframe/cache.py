@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
@@ -53,7 +53,7 @@ class Cache:
         """Return the ids of all stored collections, in numeric order where they are numbers."""
         if not self._complete:
             self._list_root()
-        return sorted(self._listings, key=natural)
+        return in_order(self._listings)
 
     def _list_root(self) -> None:
         self._listings.clear()
@@ -99,7 +99,7 @@ class Cache:
         sidecars = self._image_sidecars(collection_id)
         listed, block = self.entries(collection_id), self._block(collection_id)
         block.changed |= block.knows_more_than(sidecars)
-        for image_id in sorted(sidecars, key=natural):
+        for image_id in in_order(sidecars):
             known = self._known(collection_id, image_id, sidecars[image_id], block, listed)
             if known is not None:
                 yield StoredImage(image_id, collection_id, *known)
@@ -131,7 +131,7 @@ class Cache:
         if sidecar is None:
             return None
         recorded = layout.assets_of(sidecar)
-        metadata = layout.rerooted(sidecar, collection_id)
+        metadata = layout.rerooted(sidecar, collection_id) | layout.image_paths(collection_id, image_id)
         if settled:
             block.note_image(image_id, entry, metadata, recorded)
         return metadata, {role: asset for role, asset in recorded.items() if _is_present(asset, listed)}
@@ -239,10 +239,17 @@ def describe(key: str, data: bytes, chain: tuple[str, ...] = ()) -> Asset:
     return Asset(key, len(data), info.shape, info.affine, info.dtype, sha256, chain)
 
 
-def natural(identifier: str) -> tuple[bool, int, str]:
-    """Return a sort key: numbers by value before other ids by text."""
-    number = identifier.isdecimal()
-    return (not number, int(identifier) if number else 0, identifier)
+def in_order(identifiers: Collection[str]) -> list[str]:
+    """Return ids sorted: numbers by value before other ids by text.
+
+    Examples
+    --------
+    >>> in_order(["b", "10", "9", "a"])
+    ['9', '10', 'a', 'b']
+    """
+    if "".join(identifiers).isdecimal():  # nearly always, and it takes a third of the time
+        return sorted(identifiers, key=int)
+    return sorted(identifiers, key=lambda each: (0, int(each), "") if each.isdecimal() else (1, 0, each))
 
 
 def _is_present(asset: Asset, listed: Mapping[str, Entry]) -> bool:

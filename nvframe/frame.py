@@ -246,8 +246,8 @@ class Frame:
     @property
     def images(self) -> list[str]:
         """Paths or URLs."""
-        storage = self._plan.storage
-        return [layout.location(storage, each.asset.key) for each in self._result.outcomes if each.asset]
+        keys = (each.asset.key for each in self._result.outcomes if each.asset)
+        return layout.locations(self._plan.storage, keys)
 
     @property
     def images_meta(self) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 Place = Literal["cache", "beside", "off"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the table and of what the bodies hold; an index of another version is made anew."""
 
 BESIDE = ".nvframe-index.sqlite"

@@ -210,12 +210,13 @@ def with_absolute_paths(metadata: Mapping[str, Any], root: str) -> dict[str, Any
     return shown
 
 
-def add_absolute_paths(shown: dict[str, Any], keys: Iterable[str], root: str) -> None:
+def add_absolute_paths(shown: dict[str, Any], keys: Mapping[str, str], root: str) -> None:
     """Turn metadata, whose path keys are known, into what `with_absolute_paths` returns."""
     shown.pop(OWN_KEY, None)
-    for key in keys:
-        if isinstance(shown[key], str):
-            shown[key.replace("relative_path", "absolute_path")] = f"{root}/{shown[key]}"
+    for relative, absolute in keys.items():
+        path = shown[relative]
+        if isinstance(path, str):
+            shown[absolute] = f"{root}/{path}"
 
 
 def assets_of(sidecar: Mapping[str, Any]) -> dict[str, Asset]:
@@ -236,13 +237,13 @@ def sidecar_json(metadata: Mapping[str, Any], assets: Mapping[str, Asset]) -> by
     return json_bytes(shown)
 
 
-def location(storage: Storage, key: str) -> str:
-    """Return where an object is, for people and programs: a path, or a URL on remote storage."""
+def locations(storage: Storage, keys: Iterable[str]) -> list[str]:
+    """Return where objects are, for people and programs: paths, or URLs on remote storage."""
     direct = getattr(storage, "location", None)
     if direct is not None:  # of our own storages: as many are asked for as there are images
-        return str(direct(key))
-    path = storage.local_path(key)
-    return f"{storage.url}/{key}" if path is None else str(path)
+        return list(map(direct, keys))
+    paths = ((key, storage.local_path(key)) for key in keys)
+    return [f"{storage.url}/{key}" if path is None else str(path) for key, path in paths]
 
 
 def portable(metadata: Mapping[str, Any]) -> dict[str, Any]:

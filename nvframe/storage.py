@@ -107,16 +107,15 @@ class LocalStorage:
 
     def _scan(self, directory: str, prefix: str) -> Iterator[Entry]:
         try:
-            found = _listed(directory, prefix)
+            found, below = _listed(directory, prefix)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise StorageError(f"cannot list {directory}: {error.strerror or error}") from error
-        for each in found:
-            if isinstance(each, Entry):
-                yield each
-            elif each != STAGING:
-                yield from self._scan(f"{directory}/{each}", f"{prefix}{each}/")
+        yield from found
+        for name in below:
+            if name != STAGING:
+                yield from self._scan(f"{directory}/{name}", f"{prefix}{name}/")
 
     def read(self, key: str) -> bytes:
         """Return the file's bytes."""
@@ -167,21 +166,22 @@ class LocalStorage:
         return self.root / checked_key(key)
 
 
-def _listed(directory: str, prefix: str) -> list[Entry | str]:
-    """Return what is in a directory, in the order of the names: an entry for a file, its name for a directory."""
-    found: list[Entry | str] = []
+def _listed(directory: str, prefix: str) -> tuple[list[Entry], list[str]]:
+    """Return the files in a directory and the names of the directories in it, in the order of the names."""
+    found: list[Entry] = []
+    below: list[str] = []
     with _opened(directory) as where, os.scandir(where) as entries:
         for each in sorted(entries, key=attrgetter("name")):
             try:
                 if each.is_dir():
-                    found.append(each.name)
+                    below.append(each.name)
                     continue
                 stat = each.stat()
             except FileNotFoundError:
                 continue  # removed since the listing, or a dangling link
             version = f"{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
             found.append(Entry(prefix + each.name, stat.st_size, version))
-    return found
+    return found, below
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -10,13 +10,53 @@ from nvframe.types import Asset, Entry, Metadata
 
 
 class Template:
-    """What the metadata of many images have in common; it has every field, so that a merge keeps their order."""
+    """What the metadata of many images have in common; it has every field, so that a merge keeps their order.
 
-    __slots__ = ("fields", "path_keys")
+    Parameters
+    ----------
+    fields : dict
+        The common values; those that are each image's own are there too, as None.
+    own : collection of str
+        The fields that are each image's own.
+    """
 
-    def __init__(self, fields: dict[str, Any]) -> None:
+    __slots__ = ("_own", "_terms", "_undecided", "fields", "path_keys")
+
+    def __init__(self, fields: dict[str, Any], own: Collection[str]) -> None:
         self.fields = fields
         self.path_keys = _path_keys(fields)
+        self._own = frozenset(own)
+        self._terms: Metadata | None = None
+        self._undecided: Metadata | None = None
+
+    def undecided(self, terms: Metadata) -> Metadata | None:
+        """Return the terms that every image has to be asked about; None if none of the images can match.
+
+        Examples
+        --------
+        >>> template = Template({"map_type": "T map", "id": None}, own=["id"])
+        >>> template.undecided({"map_type": "T map", "id": 7}), template.undecided({"map_type": "Z map"})
+        ({'id': 7}, None)
+        """
+        if self._terms is not terms:
+            self._terms, self._undecided = terms, self._asked(terms)
+        return self._undecided
+
+    def _asked(self, terms: Metadata) -> Metadata | None:
+        try:
+            if _differs({key: term for key, term in terms.items() if key not in self._own}, self.fields):
+                return None
+        except Exception:  # a term that cannot be compared is reported of an image
+            return terms
+        return {key: term for key, term in terms.items() if key in self._own}
+
+
+def _differs(terms: Metadata, fields: Metadata) -> bool:
+    # The term stands on the left: its own comparison decides, as in nilearn.
+    for key, term in terms.items():  # noqa: SIM110 - a generator costs as much as the comparisons
+        if term != fields.get(key):
+            return True
+    return False
 
 
 class Fields(Mapping[str, Any]):
@@ -24,7 +64,7 @@ class Fields(Mapping[str, Any]):
 
     Examples
     --------
-    >>> fields = Fields(Template({"map_type": "T map", "id": None}), {"id": 7})
+    >>> fields = Fields(Template({"map_type": "T map", "id": None}, own=["id"]), {"id": 7})
     >>> fields.get("id"), fields.get("map_type"), fields.get("age"), as_dict(fields)
     (7, 'T map', None, {'map_type': 'T map', 'id': 7})
     """
@@ -56,9 +96,14 @@ class Fields(Mapping[str, Any]):
         return self._template.fields | self._own
 
     @property
-    def path_keys(self) -> dict[str, None]:
-        """The fields that may hold relative paths, in their order."""
+    def path_keys(self) -> dict[str, str]:
+        """The fields that may hold relative paths, in their order, each with that of the absolute path."""
         return self._template.path_keys
+
+    def match(self, terms: Metadata) -> bool:
+        """Tell whether they match `terms`; the images of one template agree about most."""
+        undecided = self._template.undecided(terms)
+        return undecided is not None and not _differs(undecided, self if undecided is terms else self._own)
 
 
 def as_dict(metadata: Metadata) -> dict[str, Any]:
@@ -66,13 +111,13 @@ def as_dict(metadata: Metadata) -> dict[str, Any]:
     return metadata.merged() if isinstance(metadata, Fields) else dict(metadata)
 
 
-def path_keys(metadata: Metadata) -> dict[str, None]:
-    """Return the fields of metadata that may hold relative paths, in their order."""
+def path_keys(metadata: Metadata) -> dict[str, str]:
+    """Return the fields of metadata that may hold relative paths, in their order, with those of absolute ones."""
     return metadata.path_keys if isinstance(metadata, Fields) else _path_keys(metadata)
 
 
-def _path_keys(metadata: Metadata) -> dict[str, None]:
-    return dict.fromkeys(key for key in metadata if "relative_path" in key)
+def _path_keys(metadata: Metadata) -> dict[str, str]:
+    return {key: key.replace("relative_path", "absolute_path") for key in metadata if "relative_path" in key}
 
 
 class Forms:
@@ -97,27 +142,21 @@ class Forms:
 class RecordedAssets(Mapping[str, Asset]):
     """The assets that a sidecar records and a listing shows with the recorded size, by role."""
 
-    __slots__ = ("_built", "_forms", "_listed", "_rows")
+    __slots__ = ("_forms", "_listed", "_rows")
 
     def __init__(self, rows: list[list[Any]], forms: Forms, listed: Mapping[str, Entry]) -> None:
         self._rows = rows
         self._forms = forms
         self._listed = listed
-        self._built: dict[str, Asset | None] = {}
 
     def get(self, role: str, default: Any = None) -> Any:
         """Return the asset of `role`, or `default`."""
-        if role not in self._built:
-            self._built[role] = self._find(role)
-        asset = self._built[role]
-        return default if asset is None else asset
-
-    def _find(self, role: str) -> Asset | None:
         for row in self._rows:
             if row[0] == role:
                 entry = self._listed.get(row[1])
-                return self._forms.asset(row) if entry is not None and entry.size == row[2] else None
-        return None
+                if entry is not None and entry.size == row[2]:
+                    return self._forms.asset(row)
+        return default
 
     def __getitem__(self, role: str) -> Asset:
         asset: Asset | None = self.get(role)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from nvframe.errors import SourceError
 
@@ -171,9 +171,11 @@ class Failure:
         return f"{what}: {self.stage} failed in {self.plugin}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One stored object in a listing; `version` changes whenever its bytes may have."""
+class Entry(NamedTuple):
+    """One stored object in a listing; `version` changes whenever its bytes may have.
+
+    A tuple, because there are two for each stored image and it is made in half the time.
+    """
 
     key: str
     size: int

@@ -15,7 +15,7 @@ from nvframe.http import without_secrets
 from nvframe.pipeline.ahead import read_ahead
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.work import Outcome, Task, WorkPlan
-from nvframe.stored import StoredImage, as_dict, path_keys
+from nvframe.stored import Fields, StoredImage, as_dict, path_keys
 from nvframe.types import ORIGINAL, Asset, CollectionRecord, Failure, ImageRecord, Metadata
 
 if TYPE_CHECKING:
@@ -271,15 +271,15 @@ class Candidates:
         return task if at_hand else None
 
     def _record_of(self, stored: StoredImage, metadata: Metadata) -> ImageRecord:
-        size, modified = metadata.get("file_size"), metadata.get("modify_date")
+        url, size, modified = map(metadata.get, ("file", "file_size", "modify_date"))
         return ImageRecord(
-            source=self._plan.source.name,
-            id=stored.image_id,
-            collection_id=stored.collection_id,
-            url=str(metadata.get("file") or ""),
-            metadata=metadata,
-            size=size if isinstance(size, int) and size > 0 else None,
-            modified=modified if isinstance(modified, str) else None,
+            self._plan.source.name,
+            stored.image_id,
+            stored.collection_id,
+            str(url or ""),
+            metadata,
+            size if isinstance(size, int) and size > 0 else None,
+            modified if isinstance(modified, str) else None,
         )
 
     def _sound_assets(self, stored: StoredImage) -> dict[str, Asset]:
@@ -345,7 +345,8 @@ class Candidates:
         if not terms.keys() <= self._examined[level]:
             self._examined[level] |= metadata.keys()
         try:
-            return matches(terms, metadata) and (not filters or all(keep(metadata) for keep in filters))
+            agrees = metadata.match(terms) if isinstance(metadata, Fields) else matches(terms, metadata)
+            return agrees and (not filters or all(keep(metadata) for keep in filters))
         except Exception as error:
             error.add_note(f"while filtering {level} {metadata.get('id')}")
             raise
@@ -375,11 +376,12 @@ class Candidates:
 
 def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, root: str) -> dict[str, Any]:
     """Return what ``images_meta`` shows of an image: its fields, what processors changed, and its paths."""
-    shown = as_dict(record.metadata)
-    if asset is not None:
-        shown.update(asset.metadata)
-    paths = plan.paths(record, asset)
-    shown.update(paths)
-    known = path_keys(record.metadata)
-    layout.add_absolute_paths(shown, known if paths.keys() <= known.keys() else path_keys(shown), root)
+    metadata, changed = record.metadata, asset.metadata if asset else None
+    shown = as_dict(metadata)
+    if changed or plan.annotators or not isinstance(metadata, Fields):
+        shown.update(changed or {})
+        shown.update(plan.paths(record, asset))
+        metadata = shown
+    # What storage says of an image has its paths already.
+    layout.add_absolute_paths(shown, path_keys(metadata), root)
     return shown

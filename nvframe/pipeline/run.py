@@ -166,6 +166,8 @@ class _Run:
     def _submit(self, submit: dispatch.Submit, candidate: Candidate) -> Future[Any] | Turn:
         if isinstance(candidate, Failure):
             return candidate
+        if isinstance(candidate, Outcome) and self._plan.offline:
+            return candidate
         asset = candidate.asset if isinstance(candidate, Outcome) else candidate.assets.get(self._plan.role)
         if asset is None or self._cache.collection(candidate.record.collection_id) is None:
             self._describe_collection(candidate)
@@ -229,14 +231,14 @@ class _Run:
         result.collections_meta.append(self._shown_collection(collection_id))
 
     def _shown_collection(self, collection_id: str) -> dict[str, Any]:
-        """Return what ``collections_meta`` shows: each image has its own."""
+        """Return what ``collections_meta`` shows: one dict for all images of a collection, as nilearn's do."""
         shown = self._shown_collections.get(collection_id)
         if shown is None:
             relative = {"relative_path": layout.collection_prefix(collection_id)}
             collection = {**self._candidates.collections[collection_id], **relative}
             shown = layout.with_absolute_paths(collection, self._plan.storage.url)
             self._shown_collections[collection_id] = shown
-        return shown.copy()
+        return shown
 
     def _count_failure(self, collection_id: str) -> None:
         self._in_a_row += 1
@@ -300,13 +302,17 @@ def _collector_paused() -> Iterator[None]:
 
     It took a quarter of a query over what is stored, and found nothing: no record points back.
     """
-    was_enabled = gc.isenabled()
+    if not gc.isenabled():
+        yield
+        return
     gc.disable()
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        if gc.get_freeze_count() == 0:  # else they are the caller's, who wants them to stay frozen
+            gc.freeze()
+            gc.unfreeze()  # as old as can be without having been looked at one by one
+        gc.enable()
 
 
 def _succeeded(turn: Turn) -> bool:

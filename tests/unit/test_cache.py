@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nvframe import layout
-from nvframe.cache import Cache, describe, natural
+from nvframe.cache import Cache, describe, in_order
 from nvframe.errors import IntegrityError
 from nvframe.imaging.nifti import encode
 from nvframe.storage import FsspecStorage, LocalStorage
@@ -68,7 +68,8 @@ def test_what_was_stored_is_found(dataset):
     assert cache.collection("1") == {"id": 1, "name": None}
     stored = cache.find("10")
     assert (stored.image_id, stored.collection_id) == ("10", "1")
-    assert stored.metadata == {"id": 10, "modality": None, "map_type": "T map"}
+    paths = layout.image_paths("1", "10")
+    assert stored.metadata == {"id": 10, "modality": None, "map_type": "T map", **paths}
     asset = cache.asset(stored, "original")
     assert asset is stored.assets["original"]
     assert (asset.shape, asset.dtype, asset.size) == ((3, 4, 5), "float32", len(brain()))
@@ -82,7 +83,7 @@ def test_ids_come_in_numeric_order(dataset):
     cache = dataset.cache
     assert cache.collection_ids() == ["9", "10", "100", "x"]
     assert [stored.image_id for stored in cache.images("9")] == ["1", "3", "20", "100"]
-    assert sorted(["b", "10", "9", "a"], key=natural) == ["9", "10", "a", "b"]
+    assert in_order(["b", "10", "9", "a"]) == ["9", "10", "a", "b"]
 
 
 class Counting(LocalStorage):

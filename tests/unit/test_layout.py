@@ -237,5 +237,5 @@ def test_absolute_paths_of_an_old_cache_are_put_back_below_their_collection():
 
 
 def test_an_object_is_shown_where_it_is(tmp_path):
-    assert layout.location(LocalStorage(str(tmp_path)), "a/b") == f"{tmp_path}/a/b"
-    assert layout.location(FsspecStorage("memory://me:pw@box/x"), "a/b") == "memory://box/x/a/b"
+    assert layout.locations(LocalStorage(str(tmp_path)), ["a/b"]) == [f"{tmp_path}/a/b"]
+    assert layout.locations(FsspecStorage("memory://me:pw@box/x"), ["a/b"]) == ["memory://box/x/a/b"]
