@@ -233,8 +233,6 @@ class FsspecStorage:
     [('a/b.txt', 5)]
     """
 
-    writable = True
-
     def __init__(self, url: str, **storage_options: Any) -> None:
         import fsspec
 
@@ -256,6 +254,11 @@ class FsspecStorage:
     def __deepcopy__(self, memo: dict[int, Any]) -> FsspecStorage:
         """Stay the same: it never changes, and a copy within this process would lose its credentials."""
         return self
+
+    @property
+    def writable(self) -> bool:
+        """Whether objects can be put: nobody in particular (``anon=True``) is taken to be a reader."""
+        return not self._options.get("anon")
 
     def list(self, prefix: str = "") -> Iterable[Entry]:
         """Yield the objects below `prefix`; `version` is the store's ETag or modification date, if it has one."""

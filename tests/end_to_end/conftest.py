@@ -164,37 +164,61 @@ def edited(serve, tmp_path_factory):
 
 
 @pytest.fixture
-def make_bucket(tmp_path, monkeypatch):
-    """Return a function that makes a bucket on loopback, for the profile ``lab``, and returns its boto3 client."""
+def s3_server():
+    """Yield (url, key, secret) of moto's server on loopback, or of the server that NVFRAME_TEST_S3 names."""
+    url = os.environ.get("NVFRAME_TEST_S3")
+    if url:
+        yield url, os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+        return
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    yield url, "test", "test"
+    # What a server of moto holds outlives it.
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
+    server.stop()
+
+
+@pytest.fixture
+def make_bucket(s3_server, tmp_path, monkeypatch):
+    """Return a function that makes a bucket on loopback, for the profile ``lab``, and returns its boto3 client."""
+    url, key, secret = s3_server
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    (tmp_path / "credentials").write_text("[lab]\naws_access_key_id = test\naws_secret_access_key = test\n")
+    (tmp_path / "credentials").write_text(
+        f"[lab]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+    )
     (tmp_path / "config").write_text("[profile lab]\nregion = us-east-1\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     # s3fs would hand the connections of an earlier test out again, to a server that is gone.
     s3fs.S3FileSystem.clear_instance_cache()
-    client = boto3.Session(profile_name="lab").client("s3")
+    client = boto3.Session(profile_name="lab").client("s3", endpoint_url=url)
+    made = []
 
     def make(name, **options):
         client.create_bucket(Bucket=name, **options)
+        made.append(name)
         return client
 
     yield make
+    if os.environ.get("NVFRAME_TEST_S3"):  # this one is not thrown away
+        for name in made:
+            bucket = boto3.Session(profile_name="lab").resource("s3", endpoint_url=url).Bucket(name)
+            bucket.objects.all().delete()
+            bucket.delete()
     client.close()
-    # What a server of moto holds outlives it.
-    requests.post(f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/reset", timeout=10).raise_for_status()
-    server.stop()
     s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture
-def guarded(make_bucket):
+def guarded(make_bucket, s3_server):
     """Return a function that makes the server ask who is there, and returns one user's key and secret."""
-    url = os.environ["AWS_ENDPOINT_URL"]
+    url, key, secret = s3_server
+    if os.environ.get("NVFRAME_TEST_S3"):  # it always asks
+        yield lambda: {"key": key, "secret": secret}
+        return
 
     def switch_on():
         iam = boto3.Session(profile_name="lab").client("iam")
