@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 import time
@@ -33,6 +34,7 @@ MIN_BYTES_PER_SECOND = 10_000
 MIN_EXCHANGE_SECONDS = 60.0
 BREAKER_LOSSES = 5
 
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 _RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -81,11 +83,21 @@ class HttpClient:
         Seconds to connect and between two reads.
     retry : Retry, optional
         For `get_json`; one who streams a file retries by itself, to resume.
+    token_variable : str, optional
+        Environment variable whose value, where it is set, goes along as a bearer token: read for each request,
+        never held, and sent to this server alone, over https or on this machine.
     """
 
-    def __init__(self, base_url: str, timeout: float = 10.0, retry: Retry | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float = 10.0,
+        retry: Retry | None = None,
+        token_variable: str | None = None,
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
+        self.token_variable = token_variable
         self.retry = retry or Retry()
         self.breaker = Breaker(BREAKER_LOSSES * self.retry.tries)
         self._start()
@@ -222,7 +234,7 @@ class HttpClient:
     ) -> Answer:
         connections, started = self._connections(), time.monotonic()
         for _ in range(MAX_REDIRECTS + 1):
-            answer = Answer(url, connections.get(url, headers, params), started)
+            answer = Answer(url, connections.get(url, self._with_token(url, headers), params), started)
             location = answer.raw.get_redirect_location()
             if not location:
                 return answer
@@ -231,6 +243,17 @@ class HttpClient:
             answer.close()
             url, params = self._absolute(location, url), None
         raise DownloadError(f"{without_secrets(url)}: more than {MAX_REDIRECTS} redirects")
+
+    def _with_token(self, url: str, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """Add the token, unless `url` is not this server's own, as after a redirect, or would show it to others."""
+        token = os.environ.get(self.token_variable or "", "").strip()
+        parts = urlsplit(url)
+        safe = parts.scheme == "https" or parts.hostname in _THIS_MACHINE
+        if not token or not safe or parts[:2] != urlsplit(self.base_url)[:2]:
+            return headers
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise DownloadError(f"{self.token_variable} holds no token: it has characters that none has")
+        return {**(headers or {}), "Authorization": f"Bearer {token}"}
 
     def chunks(self, answer: Answer, limit: int | None, decode: bool = False) -> Iterator[bytes]:
         """Yield the body, within `limit` bytes and within the time a living exchange may take.
@@ -303,7 +326,7 @@ def _raise_for_status(answer: Answer) -> None:
         f"{without_secrets(answer.url)} answered {status} {answer.raw.reason or ''}".rstrip() + detail,
         retryable=status in _RETRYABLE_STATUSES,
         status=status,
-        retry_after=_retry_after(answer.headers.get("Retry-After")),
+        retry_after=_wait_asked(answer.headers),
     )
 
 
@@ -319,6 +342,15 @@ def _detail(answer: Answer) -> str:
         return ": " + "".join(c if c.isprintable() else "?" for c in str(value["detail"])[:200])
     except Exception:
         return ""
+
+
+def _wait_asked(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait: ``Retry-After``, else until the allowance that is used up begins anew."""
+    asked = _retry_after(headers.get("Retry-After"))
+    reset = headers.get("X-RateLimit-Reset", "")
+    if asked is None and headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
+        return max(0.0, float(reset) - time.time())
+    return asked
 
 
 def _retry_after(value: str | None) -> float | None:

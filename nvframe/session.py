@@ -46,7 +46,7 @@ class Session:
         self.options = current_options()
         context = {"timeout": self.timeout} | ({"retry": self.options.retry} if self.options.retry else {})
         self.source, _, params = self.registry.build(MetadataSourcePlugin, source, **context)
-        dataset = layout.dataset_name(self.source.name, params)
+        dataset = layout.dataset_name(self.source.name, _told_apart_by(self.source, params))
         root = layout.dataset_root(data_dir, dataset)
         if storage_options is None and layout.is_remote(root):
             # Options for all calls are meant for those that need them: a local directory needs none.
@@ -131,6 +131,12 @@ class Session:
             _close(self.source)
         self._report(result, "warn")
         return result, plan, self.selector
+
+
+def _told_apart_by(source: Any, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what tells a source's images from those of another of its kind: its own account, if it gives one."""
+    parameters = getattr(source, "parameters", None)
+    return parameters() if callable(parameters) else params
 
 
 class _observers:  # noqa: N801 - used as a context manager function

@@ -118,11 +118,12 @@ class ImageRecord:
     url : str
         Where the bytes are.
     metadata : Mapping
-        The source's own fields.
+        The source's own fields. What is stored shows the values above and below in it too, as ``id``,
+        ``collection_id``, ``file``, ``file_size`` and ``modify_date``: where a source leaves one out, it is added.
     size : int or None
         Size in bytes that the source states, if any.
     modified : str or None
-        ISO 8601 date of the last change, if any.
+        ISO 8601 date of the last change, if any: by it ``mode="update"`` tells what to fetch again.
     """
 
     source: str
@@ -196,12 +197,16 @@ class ByteStream:
         The body from `start` on.
     start : int
         Offset of the first byte in `chunks`: 0 where the server did not resume.
+    checksum : str or None
+        Of the whole file as the source states it, such as ``md5:<hex digits>``: what differs is refused. A name
+        that `hashlib` does not know is passed over.
     """
 
     size: int | None
     validator: str | None
     chunks: Iterator[bytes]
     start: int = 0
+    checksum: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ class Candidates:
             if isinstance(found, Failure):
                 yield found
             elif found.id not in self._visited:
-                record = replace(found, metadata=normalise(found.metadata))
+                record = _described(found)
                 if self._keeps_image(record.id, record.metadata):
                     yield self._remote(record, collection.metadata)
 
@@ -201,7 +201,7 @@ class Candidates:
             if self._query.mode == "offline":
                 raise SourceError("not stored, and the network is off")
             record = self._known.get(image_id) or self._plan.source.get_image(image_id)
-            record = replace(record, metadata=normalise(record.metadata))
+            record = _described(record)
             collection = self._collection_of(record)
         except (DownloadError, SourceError) as error:
             yield self._failure(error, image_id=image_id)
@@ -372,6 +372,22 @@ class Candidates:
         return Failure(
             "list", source.name, image_id, collection_id, url, type(error).__name__, str(error), retryable
         )
+
+
+def _described(record: ImageRecord) -> ImageRecord:
+    """Return a record whose metadata are normalised, and say themselves what the record says besides."""
+    metadata = normalise(record.metadata)
+    stated = {
+        "id": record.id,
+        "collection_id": record.collection_id,
+        "file": record.url,
+        "file_size": record.size,
+        "modify_date": record.modified,
+    }
+    for name, value in stated.items():
+        if value:
+            metadata.setdefault(name, value)
+    return replace(record, metadata=metadata)
 
 
 def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, root: str) -> dict[str, Any]:

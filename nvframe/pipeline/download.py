@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ MAX_RAW_BYTES = 2 << 30
 
 _HEAD = 8_192
 _SLACK = 1 << 20  # gzip may grow what cannot be compressed, by far less than this and a thousandth
+
+# Of a fixed length, and there in every Python.
+_CHECKSUMS = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
 
 INTEGRITY_TRIES = 2
 """Downloads of a file that arrives complete but is no image: once more, in case a proxy answered."""
@@ -51,6 +55,7 @@ class Download:
         self._body = bytearray()
         self._validator: str | None = None
         self._most: int | None = None
+        self._checksum: str | None = None
         self.received = 0
 
     def run(self, retry: Retry) -> tuple[bytes, bytes, nifti.ImageInfo]:
@@ -82,6 +87,7 @@ class Download:
                 self._forget()
             self._check_resumed(stream)
             self._validator = stream.validator or self._validator
+            self._checksum = stream.checksum
             for chunk in stream.chunks:
                 self._body += chunk
                 self.received += len(chunk)
@@ -130,6 +136,7 @@ class Download:
     def _verified(self) -> tuple[bytes, bytes, nifti.ImageInfo]:
         data = bytes(self._body)
         self._forget()  # one copy in memory is enough
+        _check_sum(data, self._checksum)
         raw, info = nifti.verify(data, MAX_RAW_BYTES)
         if self._record.size and self._record.size != len(data):
             # The gzip CRC and Content-Length agree with what arrived: the listed size is what is wrong.
@@ -140,3 +147,13 @@ class Download:
         self._body.clear()
         self._validator = None
         self._most = None
+
+
+def _check_sum(data: bytes, stated: str | None) -> None:
+    """Raise IntegrityError if bytes have another checksum than their source states."""
+    algorithm, _, digits = (stated or "").partition(":")
+    if not digits or algorithm not in _CHECKSUMS:
+        return
+    found = hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
+    if found != digits.lower():
+        raise IntegrityError(f"its {algorithm} is {found}, the source states {digits:.128}")

@@ -318,6 +318,61 @@ async def until_gone(receive):
         pass
 
 
+# Tokens
+
+TOKEN = "s3cr3t-t0ken"
+
+
+@pytest.fixture
+def with_token(server, monkeypatch):
+    """Return a client that takes its token from the environment."""
+    monkeypatch.setenv("TEST_TOKEN", TOKEN)
+    made = HttpClient(server.url, timeout=5, retry=ONCE, token_variable="TEST_TOKEN")
+    yield made
+    made.close()
+
+
+def test_a_token_of_the_environment_goes_along_and_is_held_nowhere(server, with_token, monkeypatch):
+    with_token.get_json(IMAGES)
+    assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+    assert TOKEN.encode() not in pickle.dumps(with_token)
+    assert TOKEN not in repr(vars(with_token))
+    monkeypatch.delenv("TEST_TOKEN")
+    with_token.get_json(IMAGES)
+    assert "authorization" not in server.requests[1].headers
+
+
+def test_a_token_is_not_sent_where_a_redirect_leads(server, with_token):
+    with NeuroVaultServer.synthetic(1, 2) as elsewhere:
+        server.faults.add("redirect", IMAGES, url=f"{elsewhere.url}{IMAGES}")
+        with_token.get_json(IMAGES)
+        assert "authorization" in server.requests[0].headers
+        assert "authorization" not in elsewhere.requests[0].headers
+
+
+def test_a_token_is_not_sent_in_clear_text_to_another_machine(monkeypatch):
+    monkeypatch.setenv("TEST_TOKEN", TOKEN)
+    client = HttpClient("http://archive.example", token_variable="TEST_TOKEN")
+    assert client._with_token("http://archive.example/x", None) is None
+    secure = HttpClient("https://archive.example", token_variable="TEST_TOKEN")
+    assert secure._with_token("https://archive.example/x", None) == {"Authorization": f"Bearer {TOKEN}"}
+
+
+def test_a_token_that_is_none_is_refused_without_being_shown(with_token, monkeypatch):
+    monkeypatch.setenv("TEST_TOKEN", f"{TOKEN}\nHost: elsewhere")
+    with pytest.raises(DownloadError, match="TEST_TOKEN holds no token") as caught:
+        with_token.get_json(IMAGES)
+    assert TOKEN not in str(caught.value)
+
+
+def test_an_allowance_that_is_used_up_is_waited_for():
+    soon = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 30)}
+    assert 28 <= http._wait_asked(soon) <= 30
+    assert http._wait_asked({**soon, "Retry-After": "7"}) == 7
+    assert http._wait_asked({**soon, "X-RateLimit-Remaining": "3"}) is None
+    assert http._wait_asked({**soon, "X-RateLimit-Reset": "soon"}) is None
+
+
 # Sizes and times
 
 

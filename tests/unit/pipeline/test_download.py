@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gzip
+import hashlib
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -287,3 +289,44 @@ def test_a_body_that_is_no_image_is_ended_early_and_a_bomb_never_inflated(monkey
     bomb = nifti.encode(nib.Nifti1Image(np.zeros((200, 200, 200), np.uint8), np.eye(4)))
     with pytest.raises(IntegrityError, match="more than the 1000000 allowed"):
         module.Download(Bomb(), record).run(QUICK)
+
+
+class Stating(NeuroVault):
+    """A source that knows checksums, and may be wrong."""
+
+    checksum = ""
+
+    @contextlib.contextmanager
+    def open_image(self, record, start=0, validator=None):
+        with super().open_image(record, start, validator) as stream:
+            yield replace(stream, checksum=self.checksum)
+
+
+def stating(server, checksum):
+    source = Stating(server.url, timeout=5, retry=QUICK)
+    source.checksum = checksum
+    try:
+        return Download(source, record(PATH)).run(QUICK)[0]
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+def test_a_checksum_that_the_source_states_is_held_to(server, whole, algorithm):
+    digits = hashlib.new(algorithm, whole).hexdigest()
+    assert stating(server, f"{algorithm}:{digits.upper()}") == whole
+    server.clear()
+    with pytest.raises(IntegrityError, match=f"its {algorithm} is {digits}, the source states 00"):
+        stating(server, f"{algorithm}:00")
+    assert len(server.requests) == module.INTEGRITY_TRIES
+
+
+def test_a_checksum_is_of_the_whole_file_when_it_was_resumed(server, whole):
+    server.faults.add("truncate", PATH, after=1000)
+    assert stating(server, f"md5:{hashlib.md5(whole).hexdigest()}") == whole
+    assert ranges(server) == [None, "bytes=1000-"]
+
+
+@pytest.mark.parametrize("checksum", [None, "", "md5:", "crc:12", "shake_128:12"])
+def test_what_is_no_checksum_is_passed_over(server, whole, checksum):
+    assert stating(server, checksum) == whole
