@@ -7,6 +7,8 @@ of 64 taps per voxel, and a source coordinate that is a whole number costs a cop
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 Block = tuple[int, int]
 """First voxel, and one past the last, along an axis."""
+
+_SCRATCH_BYTES = 1 << 22  # the brain on a 2 mm grid; what is larger comes fresh and goes again
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +41,8 @@ class AxisOperator:
         The other rows.
     matrix : ndarray of float64
         Their weights over all source voxels.
+    pairs : tuple of (ndarray of int, ndarray of float64) or None
+        The same for linear interpolation: a source voxel and its weight for each computed row, twice.
     """
 
     first: int
@@ -45,6 +51,27 @@ class AxisOperator:
     copied_from: NDArray[np.intp]
     computed: NDArray[np.intp]
     matrix: Floats
+    pairs: tuple[tuple[NDArray[np.intp], Floats], ...] | None = None
+
+    def near(self, block: Block) -> AxisOperator:
+        """Return the linear operator without the target voxels that no voxel of `block` reaches: they are 0."""
+        import numpy as np
+
+        lo, hi = block
+        copied = (self.copied_from >= lo) & (self.copied_from < hi)
+        (low, weight), (high, weight_of_high) = self.pairs or ()
+        computed = (high >= lo) & (low < hi)
+        rows = np.concatenate([self.copied[copied], self.computed[computed]])
+        start, stop = (int(rows.min()), int(rows.max()) + 1) if rows.size else (0, 0)
+        return AxisOperator(
+            self.first + start,
+            self.first + stop,
+            self.copied[copied] - start,
+            self.copied_from[copied],
+            self.computed[computed] - start,
+            self.matrix[computed],
+            ((low[computed], weight[computed]), (high[computed], weight_of_high[computed])),
+        )
 
 
 @lru_cache(maxsize=64)
@@ -90,7 +117,10 @@ def axis_operator(
     if order > 1 and computed.size and n_source > 1:
         matrix = matrix @ _prefilter(n_source)
     copied = np.flatnonzero(is_copy)
-    return AxisOperator(first, stop, copied, nearest[copied].astype(np.intp), computed, matrix)
+    low = np.floor(where[computed])
+    near, t = low.astype(np.intp), where[computed] - low
+    pairs = ((near, 1 - t), (near + 1, t)) if order == 1 else None
+    return AxisOperator(first, stop, copied, nearest[copied].astype(np.intp), computed, matrix, pairs)
 
 
 def _prefilter(n: int) -> Floats:
@@ -148,20 +178,59 @@ def _rows(index: NDArray[np.intp]) -> Any:
     return index
 
 
-def _along(operator: AxisOperator, data: Any, block: Block, axis: int) -> Any:
-    """Apply `operator` along `axis` of a (z, y, x) array that holds only `block` of the source axis."""
-    import numpy as np
+class _Scratch(threading.local):
+    """Three arrays of each thread that are used again: fresh pages cost as much as the products."""
 
+    def __init__(self) -> None:
+        self._memory: dict[int, Any] = {}
+
+    def array(self, number: int, shape: Sequence[int], dtype: Any) -> Any:
+        """Return array `number`, with any content."""
+        import numpy as np
+
+        dtype = np.dtype(dtype)
+        size = math.prod(shape) * dtype.itemsize
+        if size > _SCRATCH_BYTES:
+            return np.empty(shape, dtype)
+        memory = self._memory.get(number)
+        if memory is None or memory.size < size:
+            memory = self._memory[number] = np.empty(size, np.uint8)
+        return memory[:size].view(dtype).reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+def _along(operator: AxisOperator, data: Any, block: Block, axis: int, number: int) -> Any:
+    """Apply `operator` along `axis` of a (z, y, x) array that holds only `block` of the source axis."""
     lo, hi = block
     shape = list(data.shape)
     shape[axis] = operator.stop - operator.first
+    out = _scratch.array(number, shape, data.dtype)
     present = (operator.copied_from >= lo) & (operator.copied_from < hi)
-    out = (np.empty if present.all() else np.zeros)(shape, dtype=data.dtype)
+    if operator.pairs is not None or not present.all():
+        out.fill(0)
     ahead: tuple[slice, ...] = (slice(None),) * axis
     out[(*ahead, _rows(operator.copied[present]))] = data[(*ahead, _rows(operator.copied_from[present] - lo))]
-    if operator.computed.size:
+    if operator.pairs is not None:
+        _blend(operator, data, lo, axis, out)
+    elif operator.computed.size:
         _multiply(operator.matrix[:, lo:hi], data, axis, _rows(operator.computed), out)
     return out
+
+
+def _blend(operator: AxisOperator, data: Any, lo: int, axis: int, out: Any) -> None:
+    """Add to the computed rows of `out` what linear interpolation takes from two voxels each."""
+    import numpy as np
+
+    ahead: tuple[slice, ...] = (slice(None),) * axis
+    for source, weight in operator.pairs or ():
+        present = (source >= lo) & (source < lo + data.shape[axis])
+        taken = data[(*ahead, _rows(source[present] - lo))]
+        weights = weight[present].reshape(-1, *(1,) * (2 - axis))
+        out[(*ahead, _rows(operator.computed[present]))] += np.multiply(
+            taken, weights, out=_scratch.array(2, taken.shape, out.dtype)
+        )
 
 
 def _multiply(weights: Floats, data: Any, axis: int, rows: Any, out: Any) -> None:
@@ -170,7 +239,9 @@ def _multiply(weights: Floats, data: Any, axis: int, rows: Any, out: Any) -> Non
 
     n, m = data.shape[axis], out.shape[axis]
     if axis == 2:
-        out.reshape(-1, m)[:, rows] = data.reshape(-1, n) @ weights.T
+        lines = data.reshape(-1, n)
+        product = _scratch.array(2, (len(lines), len(weights)), out.dtype)
+        out.reshape(-1, m)[:, rows] = np.matmul(lines, weights.T, out=product)
         return
     lead = data.shape[0] if axis == 1 else 1  # along z all of a plane is one row
     flat, place = data.reshape(lead, n, -1), out.reshape(lead, m, -1)
@@ -200,13 +271,18 @@ def apply(
     """
     import numpy as np
 
+    operators = [
+        operator.near(block) if operator.pairs else operator
+        for operator, block in zip(operators, blocks, strict=True)
+    ]
     if any(operator.first == operator.stop for operator in operators):
         return  # no target voxel lies within the image, as with a single slice between two of the target's
     # x runs fastest in a NIfTI file, so the transposed array is contiguous and z leads; contracting z
     # first makes one large product of it
-    data = np.ascontiguousarray(volume.T)
+    data = _scratch.array(0, volume.T.shape, volume.dtype)
+    np.copyto(data, volume.T)
     for axis, source in enumerate((2, 1, 0)):
-        data = _along(operators[source], data, blocks[source], axis)
+        data = _along(operators[source], data, blocks[source], axis, number=1 - axis % 2)
     place = [slice(None)] * 3
     for source, target in enumerate(axes):
         place[target] = slice(operators[source].first, operators[source].stop)

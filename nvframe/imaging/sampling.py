@@ -64,11 +64,13 @@ def _separable(volume: Any, out: Any, order: int) -> bool:
 def _survey(volume: Any) -> tuple[list[Block], Any, Any]:
     """Return the block along each axis outside of which all is 0, and the lowest and highest value.
 
-    Two passes that run along memory give both at once; NaN comes out of either value.
+    One pass gives both, a plane at a time so that it is read from memory once; NaN comes out of either value.
     """
     import numpy as np
 
-    planes = volume.T  # (z, y, x): what lies together in a NIfTI file
+    # What lies together in memory is read together: (z, y, x) as a NIfTI file has it, else as numpy makes arrays.
+    by_c = volume.flags.c_contiguous and not volume.flags.f_contiguous
+    planes = volume if by_c else volume.T
     lo, hi = 0, len(planes)
     while lo < hi and not planes[lo].any():
         lo += 1
@@ -76,11 +78,14 @@ def _survey(volume: Any) -> tuple[list[Block], Any, Any]:
         hi -= 1
     if lo == hi:
         return [(0, 0)] * 3, volume.dtype.type(0), volume.dtype.type(0)
-    lowest, highest = planes[lo:hi].min(axis=0), planes[lo:hi].max(axis=0)
+    lowest, highest = planes[lo].copy(), planes[lo].copy()
+    for plane in planes[lo + 1 : hi]:
+        np.minimum(lowest, plane, out=lowest)
+        np.maximum(highest, plane, out=highest)
     seen = (lowest != 0) | (highest != 0)
-    y, x = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
-    blocks = [(int(x[0]), int(x[-1]) + 1), (int(y[0]), int(y[-1]) + 1), (lo, hi)]
-    return blocks, lowest.min(), highest.max()
+    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    blocks = [(lo, hi), (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)]
+    return blocks if by_c else blocks[::-1], lowest.min(), highest.max()
 
 
 def _by_axes(

@@ -1,4 +1,5 @@
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
 import numpy as np
@@ -30,6 +31,33 @@ def test_whole_numbers_are_copied_exactly():
     operator = axis_operator(91, 61, 1.5, 0.0, 3, True)
     assert operator.copied.tolist() == list(range(0, 61, 2))
     assert operator.copied_from.tolist() == list(range(0, 91, 3))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("interpolation", ["continuous", "linear", "nearest"])
+@pytest.mark.parametrize("value_at", [(0, 0, 0), (5, 5, 5), (12, 9, 10), (3, 9, 0), (11, 1, 10)])
+def test_one_voxel_among_zeros_reaches_as_far_as_in_nilearn(value_at, interpolation, order):
+    from nilearn.image import resample_img
+
+    data = np.zeros((13, 10, 11), order=order)
+    data[value_at] = 7.0
+    img, target = nibabel.Nifti1Image(data, np.diag([2.0, 2, 2, 1])), np.diag([3.0, 2.5, 1.7, 1])
+    theirs = resample_img(img, target, interpolation=interpolation)
+    ours = resample(img, target, interpolation=interpolation)
+    np.testing.assert_allclose(ours.get_fdata(), theirs.get_fdata(), rtol=0, atol=1e-12)
+
+
+def test_results_share_no_memory_between_calls_and_threads():
+    noise = np.random.default_rng(0).normal
+    images = [image((11 + i, 12, 13)) for i in range(6)]
+    for img in images:
+        img.dataobj[:] = noise(size=img.shape)
+    targets = np.diag([3.0, 3, 3, 1])
+    one_by_one = [resample(img, targets).get_fdata().copy() for img in images]
+    with ThreadPoolExecutor(3) as pool:
+        at_once = list(pool.map(lambda img: resample(img, targets), images * 3))
+    for expected, result in zip(one_by_one * 3, at_once, strict=True):
+        np.testing.assert_array_equal(result.get_fdata(), expected)
 
 
 def test_operators_are_cached():
