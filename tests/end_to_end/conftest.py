@@ -197,9 +197,14 @@ def make_bucket(s3_server, tmp_path, monkeypatch):
     client = boto3.Session(profile_name="lab").client("s3", endpoint_url=url)
     made = []
 
-    def make(name, **options):
-        client.create_bucket(Bucket=name, **options)
+    def make(name, public=False):
+        client.create_bucket(Bucket=name)
         made.append(name)
+        if public:
+            read = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"]}
+            where = [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
+            policy = {"Version": "2012-10-17", "Statement": [read | {"Resource": where}]}
+            client.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
         return client
 
     yield make

@@ -115,7 +115,7 @@ def test_an_image_is_loaded_by_its_url_or_as_a_local_file(make_bucket, tmp_path)
 
 
 def test_a_public_bucket_is_read_and_processed_beside_it(make_bucket, server, traffic):
-    make_bucket("lab", ACL="public-read")
+    make_bucket("lab", public=True)
     nvframe.fetch(max_images=3, data_dir="s3://lab/maps", storage_options={"profile": "lab"})
     traffic()
     server.clear()

@@ -136,7 +136,7 @@ def same_arrays(one, other):
 
 
 def test_the_page_about_buckets_runs(reader, make_bucket):
-    make_bucket("lab-bucket", ACL="public-read")
+    make_bucket("lab-bucket", public=True)
     names = run(code_of(DOCS / "how-to/storage.md"), "storage")
     assert len(names["frame"]) == names["ds"].sizes["image"] > 30
     assert all(url.startswith("s3://lab-bucket/maps/neurovault/") for url in names["frame"].images)
