@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from nvframe.errors import IntegrityError
@@ -45,26 +46,82 @@ def inflate_head(data: bytes, limit: int) -> bytes:
 
 def inflate_checked(data: bytes, limit: int) -> bytes:
     """Inflate every gzip member, with checksums, up to `limit` bytes in all."""
-    from isal import isal_zlib
-
-    damaged: Any = isal_zlib.error  # isal declares it as an instance
-
+    inflater = Inflater(limit + 1)  # one byte more tells what ends at the limit from what goes on
     parts: list[bytes] = []
-    room, rest = limit, data
-    while rest:
-        member = isal_zlib.decompressobj(wbits=_WBITS)
-        try:
-            # one byte more than allowed tells a member that ends at the limit from one that goes on
-            part = member.decompress(rest, room + 1)
-        except damaged as error:
-            raise IntegrityError(f"damaged gzip: {error}") from error
+    for part in inflater.feed(data):
         parts.append(part)
-        room -= len(part)
-        if room < 0:
+        if inflater.made > limit:
             raise IntegrityError("goes on far beyond the data that its header promises")
-        if not member.eof:
-            raise IntegrityError(f"cut off: the gzip stream ends early, after {limit - room} bytes of image")
-        rest = member.unused_data.lstrip(b"\0")  # tape-style padding is harmless
-        if rest and not rest.startswith(MAGIC):
-            raise IntegrityError(f"{len(rest)} bytes of something else follow the gzip stream")
-    return b"".join(parts) if len(parts) > 1 else parts[0]
+    inflater.finish()
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+class Inflater:
+    """Inflates gzip as it arrives, member after member, and looks at every checksum.
+
+    Parameters
+    ----------
+    most : int
+        Bytes to make at a time.
+
+    Attributes
+    ----------
+    made : int
+        Bytes made so far.
+
+    Examples
+    --------
+    >>> inflater = Inflater(1 << 20)
+    >>> packed = compress(b"brain")
+    >>> list(inflater.feed(packed[:9])) + list(inflater.feed(packed[9:]))
+    [b'brain']
+    >>> inflater.finish()
+    """
+
+    def __init__(self, most: int) -> None:
+        self.made = 0
+        self._most = most
+        self._member: Any = None
+        self._between = b""  # what came after the last member, or before the first
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what can be made of `data`, which comes next."""
+        from isal import igzip_lib
+
+        damaged: Any = igzip_lib.error  # isal declares it as an instance
+        while True:
+            if self._member is None and not (data := self._next_member(data)):
+                return
+            try:
+                part = self._member.decompress(data, self._most)
+            except damaged as error:
+                raise IntegrityError(f"damaged gzip: {error}") from error
+            data = b""
+            if part:
+                self.made += len(part)
+                yield part
+            if self._member.eof:
+                data, self._member = self._member.unused_data, None
+            elif self._member.needs_input:
+                return
+
+    def _next_member(self, data: bytes) -> bytes:
+        """Begin a member where `data` has one, and return what belongs to it; nothing where more has to come."""
+        from isal import igzip_lib
+
+        data = self._between + data
+        if self.made:
+            data = data.lstrip(b"\0")  # tape-style padding is harmless
+        self._between = data
+        if not data or data == MAGIC[:1]:
+            return b""
+        if not data.startswith(MAGIC):
+            raise IntegrityError(f"{len(data)} bytes of something else follow the gzip stream")
+        self._between = b""
+        self._member = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP)
+        return data
+
+    def finish(self) -> None:
+        """Raise IntegrityError unless the last member came to its end."""
+        if self._member is not None or self._between:
+            raise IntegrityError(f"cut off: the gzip stream ends early, after {self.made} bytes of image")

@@ -6,11 +6,13 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nvframe.errors import DownloadError, IntegrityError
 from nvframe.http import Retry
-from nvframe.imaging import nifti
+from nvframe.imaging.arriving import Arriving
+from nvframe.imaging.header import ImageInfo
 from nvframe.types import ByteStream, ImageRecord
 
 if TYPE_CHECKING:
@@ -23,9 +25,6 @@ _NO_SUCH_RANGE = 416
 MAX_RAW_BYTES = 2 << 30
 """Largest uncompressed image: more than any map needs, and what one worker may hold in memory."""
 
-_HEAD = 8_192
-_SLACK = 1 << 20  # gzip may grow what cannot be compressed, by far less than this and a thousandth
-
 # Of a fixed length, and there in every Python.
 _CHECKSUMS = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
 
@@ -33,8 +32,33 @@ INTEGRITY_TRIES = 2
 """Downloads of a file that arrives complete but is no image: once more, in case a proxy answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """An image that arrived whole.
+
+    Attributes
+    ----------
+    data : bytes
+        As it was served.
+    sha256 : str
+        Of `data`.
+    is_packed : bool
+        Whether `data` is gzipped.
+    raw : bytes
+        The uncompressed NIfTI file; of a gzipped one only if it was asked for.
+    info : ImageInfo
+        From its header.
+    """
+
+    data: bytes
+    sha256: str
+    is_packed: bool
+    raw: bytes
+    info: ImageInfo
+
+
 class Download:
-    """Collects an image's bytes over as many attempts as it takes.
+    """Collects an image's bytes over as many attempts as it takes, and judges them as they come.
 
     Parameters
     ----------
@@ -42,6 +66,8 @@ class Download:
         Opens the image.
     record : ImageRecord
         Which image.
+    keep_raw : bool, default=False
+        Whether the uncompressed bytes are wanted too.
 
     Attributes
     ----------
@@ -49,17 +75,23 @@ class Download:
         Bytes that came over the network in all attempts.
     """
 
-    def __init__(self, source: MetadataSource, record: ImageRecord) -> None:
+    def __init__(self, source: MetadataSource, record: ImageRecord, keep_raw: bool = False) -> None:
         self._source = source
         self._record = record
-        self._body = bytearray()
-        self._validator: str | None = None
-        self._most: int | None = None
-        self._checksum: str | None = None
+        self._keep_raw = keep_raw
         self.received = 0
+        self._forget()
 
-    def run(self, retry: Retry) -> tuple[bytes, bytes, nifti.ImageInfo]:
-        """Return (bytes as served, raw NIfTI bytes, header facts).
+    def _forget(self) -> None:
+        self._chunks: list[bytes] = []
+        self._length = 0
+        self._sha256 = hashlib.sha256()
+        self._arriving = Arriving(MAX_RAW_BYTES, self._keep_raw)
+        self._validator: str | None = None
+        self._checksum: str | None = None
+
+    def run(self, retry: Retry) -> Downloaded:
+        """Return the image.
 
         Raises
         ------
@@ -71,7 +103,7 @@ class Download:
         for tries_left in reversed(range(INTEGRITY_TRIES)):
             try:
                 retry(self._attempt)
-                return self._verified()
+                return self._whole()
             except IntegrityError as error:
                 if not tries_left:
                     raise
@@ -89,64 +121,54 @@ class Download:
             self._validator = stream.validator or self._validator
             self._checksum = stream.checksum
             for chunk in stream.chunks:
-                self._body += chunk
-                self.received += len(chunk)
-                self._check_so_far()
+                self._take(chunk)
             self._check_length(stream)
 
     @contextmanager
     def _opened(self) -> Iterator[ByteStream]:
         try:
-            with self._source.open_image(self._record, len(self._body), self._validator) as stream:
+            with self._source.open_image(self._record, self._length, self._validator) as stream:
                 yield stream
         except DownloadError as error:
-            if error.status != _NO_SUCH_RANGE or not self._body:
+            if error.status != _NO_SUCH_RANGE or not self._length:
                 raise
             self._forget()
             raise DownloadError(str(error), retryable=True, status=error.status) from error
 
     def _check_resumed(self, stream: ByteStream) -> None:
         """Raise unless what comes is the rest of the same file: a server may disregard ``If-Range``."""
-        elsewhere = stream.start != len(self._body)
+        elsewhere = stream.start != self._length
         changed = stream.start > 0 and stream.validator not in (None, self._validator)
         if elsewhere or changed:
             self._forget()
             what = "resumed at another place than asked" if elsewhere else "resumed with another file"
             raise DownloadError(f"the server {what}", retryable=True)
 
-    def _check_so_far(self) -> None:
-        """End a body that is no image, or goes on beyond what its header promises, before it fills the memory."""
-        if self._most is None and len(self._body) >= _HEAD:
-            promised = nifti.promised_size(bytes(self._body[:_HEAD]))
-            if promised > MAX_RAW_BYTES:
-                raise IntegrityError(
-                    f"header promises {promised} bytes, more than the {MAX_RAW_BYTES} allowed"
-                )
-            self._most = promised + promised // 1000 + _SLACK
-        if self._most is not None and len(self._body) > self._most:
-            raise IntegrityError(f"goes on beyond the {self._most} bytes that its header allows for")
+    def _take(self, chunk: bytes) -> None:
+        """Keep what arrived; a body that is no image, or goes on beyond what its header promises, ends here."""
+        self._chunks.append(chunk)
+        self._length += len(chunk)
+        self.received += len(chunk)
+        self._sha256.update(chunk)
+        self._arriving.feed(chunk)
 
     def _check_length(self, stream: ByteStream) -> None:
-        if stream.size is not None and len(self._body) != stream.size:
-            arrived = len(self._body)
+        if stream.size is not None and self._length != stream.size:
+            arrived = self._length
             if arrived > stream.size:
                 self._forget()
             raise DownloadError(f"{arrived} of {stream.size} bytes arrived", retryable=True)
 
-    def _verified(self) -> tuple[bytes, bytes, nifti.ImageInfo]:
-        data = bytes(self._body)
-        self._forget()  # one copy in memory is enough
-        _check_sum(data, self._checksum)
-        raw, info = nifti.verify(data, MAX_RAW_BYTES)
-        if self._record.size and self._record.size != len(data):
+    def _whole(self) -> Downloaded:
+        info = self._arriving.finish()
+        if self._record.size and self._record.size != self._length:
             # The gzip CRC and Content-Length agree with what arrived: the listed size is what is wrong.
-            log.info("image %s: %d bytes, listed as %d", self._record.id, len(data), self._record.size)
-        return data, raw, info
-
-    def _forget(self) -> None:
-        self._body.clear()
-        self._validator = None
-        self._most = None
+            log.info("image %s: %d bytes, listed as %d", self._record.id, self._length, self._record.size)
+        data, self._chunks = b"".join(self._chunks), []
+        _check_sum(data, self._checksum)
+        sha256, is_packed = self._sha256.hexdigest(), self._arriving.is_packed
+        raw = self._arriving.raw() if is_packed else data
+        return Downloaded(data, sha256, is_packed, raw, info)
 
 
 def _check_sum(data: bytes, stated: str | None) -> None:

@@ -239,21 +239,22 @@ class _Job:
         from nvframe.imaging import nifti
         from nvframe.pipeline.download import Download
 
-        download = Download(self.plan.source, self.record)
+        download = Download(self.plan.source, self.record, keep_raw=bool(self.plan.steps))
         try:
-            data, raw, info = download.run(self.plan.retry)
+            whole = download.run(self.plan.retry)
         except IntegrityError as error:
             raise _Lost(failure_of(error, "verify", self.record.source, self.record)) from error
         except Exception as error:
             raise _Lost(failure_of(error, "download", self.record.source, self.record)) from error
         finally:
             self.received += download.received
-        if data == raw:  # a bare .nii is stored under the name that all readers expect, and so is gzipped
-            data = nifti.compress(raw)
-        self.source_sha256 = hashlib.sha256(data).hexdigest()
+        data, self.source_sha256 = whole.data, whole.sha256
+        if not whole.is_packed:  # a bare .nii is stored under the name that all readers expect
+            data = nifti.compress(whole.raw)
+            self.source_sha256 = hashlib.sha256(data).hexdigest()
         if self.plan.keep_original or not self.plan.steps:
-            self._hold(ORIGINAL, data, info)
-        return data, raw
+            self._hold(ORIGINAL, data, whole.info)
+        return data, whole.raw
 
     def _process(self, data: bytes, raw: bytes) -> None:
         from nvframe.imaging import nifti

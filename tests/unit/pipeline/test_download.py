@@ -42,11 +42,13 @@ def record(url, size=None):
 
 def download(base, url=PATH, size=None, retry=QUICK):
     source = NeuroVault(base, timeout=5, retry=QUICK)
-    made = Download(source, record(url, size))
+    made = Download(source, record(url, size), keep_raw=True)
     try:
-        return made, *made.run(retry)
+        whole = made.run(retry)
     finally:
         source.close()
+    assert whole.sha256 == hashlib.sha256(whole.data).hexdigest()
+    return made, whole.data, whole.raw, whole.info
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +308,7 @@ def stating(server, checksum):
     source = Stating(server.url, timeout=5, retry=QUICK)
     source.checksum = checksum
     try:
-        return Download(source, record(PATH)).run(QUICK)[0]
+        return Download(source, record(PATH)).run(QUICK).data
     finally:
         source.close()
 
@@ -330,3 +332,12 @@ def test_a_checksum_is_of_the_whole_file_when_it_was_resumed(server, whole):
 @pytest.mark.parametrize("checksum", [None, "", "md5:", "crc:12", "shake_128:12"])
 def test_what_is_no_checksum_is_passed_over(server, whole, checksum):
     assert stating(server, checksum) == whole
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_uncompressed_bytes_are_kept_only_when_asked_for(server, whole, keep):
+    source = NeuroVault(server.url, timeout=5, retry=QUICK)
+    made = Download(source, record(PATH), keep_raw=keep).run(QUICK)
+    source.close()
+    assert (made.data, made.is_packed) == (whole, True)
+    assert made.raw == (gzip.decompress(whole) if keep else b"")
