@@ -120,12 +120,6 @@ class AnnotatorConformance(Conformance):
             _annotated(annotator, records[0], img)
         assert not network(seen), f"it says needs_network = False and asked for {network(seen)}"
 
-    def test_image_is_declared(self, annotator: Any, records: Sequence[ImageRecord]) -> None:
-        """One that does not say `needs_image` is given None and is content."""
-        if annotator.needs_image:
-            pytest.skip("needs_image = True")
-        annotator.annotate(records[0], None)
-
     def test_pickles(
         self, annotator: Any, annotations: list[Any], records: Sequence[ImageRecord], img: Any
     ) -> None:
