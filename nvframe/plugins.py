@@ -33,6 +33,8 @@ class Plugin:
         Where its documentation is.
     api : int
         Version of the plugin API it was written for.
+    conformance : str
+        ``"package.module:Class"`` of its conformance kit, for ``nvframe plugins check``.
 
     Raises
     ------
@@ -54,10 +56,13 @@ class Plugin:
     requires: tuple[str, ...] = ()
     url: str = ""
     api: int = API_VERSION
+    conformance: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _KEBAB.fullmatch(self.name):
             raise PluginError(f"plugin name {self.name!r} is not kebab-case (a-z, 0-9 and single hyphens)")
+        if not isinstance(self.api, int) or self.api < 1:
+            raise PluginError(f"plugin {self.name!r}: api is {self.api!r}, not the number of a plugin API")
         if self.api > API_VERSION:
             raise PluginError(
                 f"plugin {self.name!r} needs plugin API {self.api}, this nvframe speaks {API_VERSION}: "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nvframe import layout
 
 if TYPE_CHECKING:
-    from nvframe.registry import Registered
+    from nvframe.discovery import Registered
 
 _MAX_DEPTH = 12
 

@@ -22,7 +22,8 @@ from nvframe.types import ORIGINAL, Metadata
 
 if TYPE_CHECKING:
     from nvframe.contracts import Annotator, MetadataSource, Storage
-    from nvframe.registry import Registered, Registry
+    from nvframe.discovery import Registered
+    from nvframe.registry import Registry
 
 Mode = Literal["download_new", "update", "overwrite", "offline"]
 MODES: tuple[Mode, ...] = ("download_new", "update", "overwrite", "offline")

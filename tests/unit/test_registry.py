@@ -1,9 +1,13 @@
 """The registry, with installed plugins that are real distributions on the path: good, broken and in conflict."""
 
 import importlib
+import shutil
 import sys
 import textwrap
+import threading
+import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 
 import pytest
@@ -25,7 +29,7 @@ from nvframe.plugins import (
     ResultFormatPlugin,
     StorageBackendPlugin,
 )
-from nvframe.registry import BUILTINS, Registry, default_registry, load_factory
+from nvframe.registry import BUILTINS, Registry, default_registry, installed, load_factory
 from nvframe.storage import FsspecStorage, LocalStorage
 from nvframe.types import FetchEvent
 
@@ -206,6 +210,84 @@ def test_a_built_in_is_never_overruled(install, registry):
     assert (row.name, row.state) == ("smooth", "shadowed")
 
 
+def test_one_distribution_twice_on_the_path_is_no_conflict(install, registry, tmp_path, monkeypatch):
+    install("lab-tools", processor("denoise"))
+    again = tmp_path / "again"
+    again.mkdir()
+    shutil.copytree(tmp_path / "lab_tools-1.0.dist-info", again / "lab_tools-1.0.dist-info")
+    monkeypatch.syspath_prepend(again)
+    assert registry.get(ImageProcessorPlugin, "denoise").distribution == "lab-tools"
+    rows = [row for row in registry.listing() if row.distribution == "lab-tools"]
+    assert [(row.name, row.state) for row in rows] == [("denoise", "ok")]
+
+
+def test_a_name_registered_twice_by_one_distribution_is_its_own_fault(install, registry):
+    twice = processor("denoise") + "    yield ImageProcessorPlugin('denoise', dict)\n"
+    install("lab-tools", twice + "    yield ImageProcessorPlugin('sharpen', Made)\n")
+    with pytest.warns(PluginLoadWarning, match="lab-tools 1.0 was left out: .*'denoise' is registered twice"):
+        found = registry.get(ImageProcessorPlugin, "denoise")
+    assert found.plugin.summary == "from denoise"
+    assert registry.get(ImageProcessorPlugin, "sharpen").distribution == "lab-tools"
+    assert ("lab-tools", "broken") in {(row.distribution, row.state) for row in registry.listing()}
+
+
+def test_threads_that_ask_at_once_load_each_plugin_once(install, registry):
+    slow = "import threading; threading.Event().wait(0.05)\n"
+    install("lab-tools", slow + processor("denoise"))
+    barrier = threading.Barrier(4)
+
+    def ask(_):
+        barrier.wait()
+        return registry.get(ImageProcessorPlugin, "denoise").distribution
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(4))) == ["lab-tools"] * 4
+    assert [row.distribution for row in registry.listing() if row.name == "denoise"] == ["lab-tools"]
+
+
+def test_a_plugin_may_look_at_the_plugins_while_it_is_imported(install):
+    asks = "from nvframe.registry import default_registry\nSEEN = default_registry().listing()\n"
+    install("lab-tools", asks + processor("denoise"))
+    with installed(Registry()) as registry:
+        assert registry.get(ImageProcessorPlugin, "denoise").distribution == "lab-tools"
+    assert len(sys.modules["_plugin_lab_tools"].SEEN) > 5
+
+
+def test_descriptors_and_modules_are_registered_without_installing(nvframe_registry):
+    module = types.ModuleType("mine")
+    exec(processor("denoise") + OBSERVER, vars(module))
+    nvframe_registry.register(module, ImageProcessorPlugin("sharpen", dict), distribution="mine", version="7")
+    assert default_registry() is nvframe_registry
+    assert [nvframe_registry.get(ImageProcessorPlugin, name).version for name in ("denoise", "sharpen")] == [
+        "7"
+    ] * 2
+    assert [row.name for row in nvframe_registry.listing() if row.distribution == "mine"] == [
+        "denoise",
+        "sharpen",
+    ]
+    (observer,) = nvframe_registry.observers()
+    observer(FetchEvent("start"))
+    assert module.seen == [FetchEvent("start")]
+
+
+def test_the_registry_of_a_test_knows_nothing_that_is_installed(install, nvframe_registry):
+    install("lab-tools", processor("denoise"))
+    install("lab-watch", OBSERVER, group="nvframe.observers")
+    assert "denoise" not in nvframe_registry.names(ImageProcessorPlugin)
+    assert nvframe_registry.observers() == []
+
+
+def test_an_observer_may_leave_out_the_event(install, registry):
+    install(
+        "lab-watch",
+        "from nvframe import hookimpl\ntimes = []\n@hookimpl\ndef nvframe_fetch_event():\n    times.append(1)",
+        group="nvframe.observers",
+    )
+    (observer,) = registry.observers()
+    observer(FetchEvent("start"))
+    assert sys.modules["_plugin_lab_watch"].times == [1]
+
+
 # Broken ones
 
 
@@ -224,6 +306,12 @@ BROKEN = {
     "no list": (
         "from nvframe.hookspecs import hookimpl\n@hookimpl\ndef nvframe_image_processors(): return None",
         "TypeError",
+    ),
+    "exits": ("import sys\nsys.exit('not here')", "SystemExit: not here"),
+    "no api": (
+        "from nvframe.hookspecs import hookimpl\nfrom nvframe.plugins import FilterPlugin\n"
+        "@hookimpl\ndef nvframe_filters(): yield FilterPlugin('f', print, api='1')",
+        "api is '1'",
     ),
     "other kind": (
         "from nvframe.hookspecs import hookimpl\nfrom nvframe.plugins import FilterPlugin\n"

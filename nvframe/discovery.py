@@ -1,0 +1,225 @@
+"""Finds what installed packages register: each entry point alone, so that a broken one costs only itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import metadata
+from typing import Any
+
+import pluggy
+
+from nvframe import hookspecs
+from nvframe.errors import PluginError, PluginLoadError, PluginLoadWarning, warn_caller
+from nvframe.plugins import KINDS, Plugin
+from nvframe.types import FetchEvent
+
+Observer = Callable[[FetchEvent], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A descriptor and where it comes from.
+
+    Attributes
+    ----------
+    plugin : Plugin
+        The descriptor.
+    distribution, version : str
+        Of the package that registered it.
+    """
+
+    plugin: Plugin
+    distribution: str
+    version: str
+
+    @property
+    def builtin(self) -> bool:
+        """Whether nvframe itself brings it."""
+        return self.distribution == "nvframe"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One row of ``nvframe plugins``.
+
+    Attributes
+    ----------
+    kind, name, distribution, version, summary : str
+        What it is and where it comes from; kind and name are empty for a distribution that does not load.
+    state : str
+        ``ok``, ``shadowed`` by a built-in, ``conflict`` with another distribution, ``disabled`` or ``broken``.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    state: str
+    summary: str
+
+
+class Discovery:
+    """What installed packages register in an entry-point group, and what is wrong with them.
+
+    Parameters
+    ----------
+    group : str
+        Entry-point group of plugins; observers have one of their own, ``<group>.observers``.
+    """
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._lock = threading.RLock()
+        self._plugins: list[Registered] | None = None
+        self._loading = False
+        self._troubled: dict[tuple[str, str], Listed] = {}
+
+    @property
+    def troubled(self) -> list[Listed]:
+        """Entry points that were left out so far: broken or disabled."""
+        return list(self._troubled.values())
+
+    def plugins(self) -> list[Registered]:
+        """Return what installed packages register; they are imported once, at the first call."""
+        with self._lock:
+            if self._plugins is None and not self._loading:  # a plugin may ask while it is imported
+                self._loading = True
+                try:
+                    # All or nothing: where a broken plugin raises, the next call looks at all of them again.
+                    self._plugins = list(self._found())
+                finally:
+                    self._loading = False
+            return self._plugins or []
+
+    def observers(self) -> list[Observer]:
+        """Return the installed observers of fetches."""
+        with self._lock:
+            points = _observer_points(f"{self._group}.observers", tuple(sys.path))
+            return [observer for point in points for observer in self._observers(point)]
+
+    def _found(self) -> Iterator[Registered]:
+        seen: set[tuple[str, str, str]] = set()
+        for point in _entry_points(self._group):
+            for registered in self._registered(point):
+                plugin = registered.plugin
+                key = (registered.distribution, plugin.kind, plugin.name)
+                if key in seen:
+                    self._report(point, PluginError(f"{plugin.kind} {plugin.name!r} is registered twice"))
+                    continue
+                seen.add(key)
+                _trace(f"found {plugin.kind} {plugin.name!r}")
+                yield registered
+
+    def _registered(self, point: metadata.EntryPoint) -> Iterator[Registered]:
+        """Yield what an entry point's module registers; one broken hookimpl costs only its own plugins."""
+        for kind, hookimpl in self._guarded(point, lambda: list(hookimpls(self._load(point)))):
+            for plugin in self._guarded(point, lambda k=kind, h=hookimpl: list(yielded(k, h))):  # type: ignore[misc]
+                yield Registered(plugin, *_owner(point))
+
+    def _observers(self, point: metadata.EntryPoint) -> list[Observer]:
+        return self._guarded(point, lambda: observers_in(self._load(point)))
+
+    def _guarded(self, point: metadata.EntryPoint, call: Callable[[], list[Any]]) -> list[Any]:
+        """Return what `call` returns; nothing, and a remembered warning, where it raises."""
+        try:
+            return call()
+        except (Exception, SystemExit) as error:  # a module may try to end the process that imports it
+            self._report(point, error)
+            return []
+
+    def _load(self, point: metadata.EntryPoint) -> Any:
+        """Return an entry point's module; None where it is disabled."""
+        distribution, version = _owner(point)
+        if _is_disabled(point.name, distribution):
+            self._remember(point, "disabled", "")
+            return None
+        _trace(f"loading {point.value} of {distribution} {version}")
+        return point.load()
+
+    def _report(self, point: metadata.EntryPoint, error: BaseException) -> None:
+        distribution, version = _owner(point)
+        problem = f"{type(error).__name__}: {error}"
+        if os.environ.get("NVFRAME_STRICT_PLUGINS") == "1":
+            raise PluginLoadError(f"plugin {point.name!r} of {distribution} {version}: {problem}") from error
+        if self._remember(point, "broken", problem):
+            warn_caller(
+                f"plugin {point.name!r} of {distribution} {version} was left out: {problem}",
+                PluginLoadWarning,
+            )
+
+    def _remember(self, point: metadata.EntryPoint, state: str, problem: str) -> bool:
+        """Remember why an entry point is left out, all reasons in one row; tell whether this is the first."""
+        distribution, version = _owner(point)
+        known = self._troubled.get((point.name, distribution))
+        row = known or Listed("", point.name, distribution, version, state, problem)
+        if problem not in row.summary:
+            row = replace(row, summary=f"{row.summary}; {problem}")
+        self._troubled[point.name, distribution] = row
+        return known is None
+
+
+def hookimpls(module: Any) -> Iterator[tuple[type[Plugin], Callable[[], Any]]]:
+    """Yield the kind and the function of each hookimpl in a module, to be called alone."""
+    if module is None:
+        return
+    hooks = _manager(module).hook
+    for kind in KINDS:
+        for hookimpl in getattr(hooks, f"nvframe_{kind.plural}").get_hookimpls():
+            yield kind, hookimpl.function
+
+
+def yielded(kind: type[Plugin], function: Callable[[], Any]) -> Iterator[Plugin]:
+    """Yield what a hookimpl yields, or raise PluginError where that is no descriptor of its kind."""
+    for plugin in function():
+        if not isinstance(plugin, kind):
+            raise PluginError(f"nvframe_{kind.plural} yielded {plugin!r}, not a {kind.__name__}")
+        yield plugin
+
+
+def observers_in(module: Any) -> list[Observer]:
+    """Return a module's observers; one may leave out arguments that it has no use for."""
+    if module is None:
+        return []
+    found = _manager(module).hook.nvframe_fetch_event.get_hookimpls()
+    return [each.function if each.argnames else _deaf(each.function) for each in found]
+
+
+def _deaf(function: Callable[[], object]) -> Observer:
+    return lambda event: function()
+
+
+def _manager(module: Any) -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    manager.check_pending()
+    return manager
+
+
+def _entry_points(group: str) -> list[metadata.EntryPoint]:
+    return sorted(metadata.entry_points(group=group), key=lambda point: (point.name, point.value))
+
+
+@lru_cache(maxsize=8)
+def _observer_points(group: str, path: tuple[str, ...]) -> list[metadata.EntryPoint]:
+    """Look through `sys.path` once, not at each fetch: that takes longer than a fetch of what is stored."""
+    return _entry_points(group)
+
+
+def _owner(point: metadata.EntryPoint) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
+
+
+def _is_disabled(name: str, distribution: str) -> bool:
+    disabled = {part.strip() for part in os.environ.get("NVFRAME_DISABLE_PLUGINS", "").split(",")}
+    return bool(disabled & {"*", name, distribution})
+
+
+def _trace(message: str) -> None:
+    if os.environ.get("NVFRAME_TRACE_PLUGINS") == "1":
+        print(f"nvframe plugins: {message}", file=sys.stderr)
