@@ -39,9 +39,9 @@ def log_to_console(verbose: int) -> Iterator[None]:
 
 
 class ProgressBar:
-    """Draws a fetch as one line on standard error: images, failures, speed; nothing where that is no terminal."""
+    """Draws work as one line on standard error: images, failures, bytes; nothing where that is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str = "fetching") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -55,6 +55,7 @@ class ProgressBar:
             console=console,
             disable=not console.is_terminal,
         )
+        self._doing = doing
         self._bytes = 0
         self._task: Any = None
 
@@ -62,7 +63,7 @@ class ProgressBar:
         """Redraw for one event."""
         if event.kind == "start":
             self._bar.start()
-            self._task = self._bar.add_task("fetching", total=event.wanted, megabytes=0.0, failed=0)
+            self._task = self._bar.add_task(self._doing, total=event.wanted, megabytes=0.0, failed=0)
             return
         self._bytes += event.nbytes
         total = event.done if event.kind == "finish" else event.wanted

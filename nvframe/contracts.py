@@ -202,6 +202,11 @@ class FrameView(Protocol):
         ...
 
     @property
+    def source(self) -> str:
+        """Name of the metadata source."""
+        ...
+
+    @property
     def description(self) -> str:
         """About the source, for people."""
         ...

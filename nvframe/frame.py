@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,6 @@ from nvframe.session import Session
 from nvframe.types import Asset, Failure, Metadata
 
 if TYPE_CHECKING:
-    import os
-
     from nvframe.contracts import Annotator, Storage
     from nvframe.pipeline.work import WorkPlan
 
@@ -293,6 +292,11 @@ class Frame:
         return self._plan.storage
 
     @property
+    def source(self) -> str:
+        """Name of the metadata source."""
+        return self._plan.source.name
+
+    @property
     def description(self) -> str:
         """About the source, for people."""
         return self._plan.source.description
@@ -470,6 +474,11 @@ timeout, on_error, progress
     def to_xarray(self, **params: Any) -> Any:
         """Return a lazy `xarray.Dataset` on ``(image, x, y, z)``; see `nvframe.results.dataset`."""
         return self.to("xarray", **params)
+
+    def to_zarr(self, url: str | os.PathLike[str], **params: Any) -> str:
+        """Write the images into a Zarr, or add them to one, and return its url; see `nvframe.results.zarr`."""
+        written: str = self.to("zarr", url=os.fspath(url), **params)
+        return written
 
 
 def _rows(rows: int | slice | Sequence[Any], length: int) -> list[int]:

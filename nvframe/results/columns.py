@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def column(values: Sequence[Any]) -> Column | None:
         if np.isnat(dates).sum() == sum(value is None for value in values):
             return dates, {"time_zone": "UTC"}
     if kinds <= {"str", "date"}:
-        return np.array(["" if v is None else v for v in values]), {}
-    return np.array([json.dumps(v, default=str, ensure_ascii=False) for v in values]), {"encoding": "JSON"}
+        return text(values), {}
+    return text(json.dumps(v, default=str, ensure_ascii=False) for v in values), {"encoding": "JSON"}
 
 
 def flags(values: Sequence[Any]) -> Column:
@@ -81,10 +81,31 @@ def flags(values: Sequence[Any]) -> Column:
 
 
 def text(values: Iterable[Any]) -> Any:
-    """Return values as an array of str; "" for none."""
+    """Return values as an array of str objects, each as long as it is; "" for none."""
     import numpy as np
 
-    return np.array(["" if value is None else str(value) for value in values], dtype=np.str_)
+    return np.array(["" if value is None else str(value) for value in values], dtype=object)
+
+
+def plain(values: Any, attrs: Mapping[str, Any]) -> list[Any]:
+    """Return the values that a column was made of, so that more can be added to them.
+
+    Examples
+    --------
+    >>> plain(*column([True, None])), plain(*column([7, None])), plain(*column(["a", 2]))
+    ([True, None], [7.0, None], ['a', 2])
+    """
+    import numpy as np
+
+    if values.dtype.kind == "M":
+        texts = np.datetime_as_string(values, unit="us")
+        return [None if str(value) == "NaT" else f"{value}Z" for value in texts]
+    items = values.tolist()
+    if "flag_meanings" in attrs:
+        return [None if value < 0 else bool(value) for value in items]
+    if attrs.get("encoding") == "JSON":
+        return [json.loads(value) for value in items]
+    return [None if value != value else value for value in items]
 
 
 def _kind(value: Any) -> str:

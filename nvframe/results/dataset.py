@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import GridMismatchError, IntegrityError
 from nvframe.results.columns import flags, text, typed_columns
-from nvframe.results.lattice import FIELD_OF_VIEW, JOINS, Lattice, Place, groups, mismatch, placed, turned
+from nvframe.results.lattice import (
+    FIELD_OF_VIEW,
+    JOINS,
+    Lattice,
+    Place,
+    groups,
+    mismatch,
+    place_on,
+    placed,
+    turned,
+)
 from nvframe.results.lazy import ImageStack
 from nvframe.types import Asset, Failure, Metadata
 
@@ -63,20 +73,20 @@ class DatasetFormat:
         ValueError
             For a `join` or `on_mismatch` that does not exist, a `dtype` without NaN, or a frame without images.
         """
-        rows = Rows(
-            frame_view.assets,
-            frame_view.images_meta,
-            frame_view.collections_meta,
-            frame_view.storage,
-        )
-        built, kept = build_dataset(rows, frame_view.failures, join, on_mismatch, dtype)
-        for annotator in frame_view.annotators:
-            annotations = frame_view.annotations[annotator.name]
-            collated = annotator.collate([annotations[i] for i in kept])
-            built = built.assign(
-                {name: made for name, made in collated.items() if made[0] != (name,)}
-            ).assign_coords({name: made for name, made in collated.items() if made[0] == (name,)})
-        return built
+        built = build_dataset(rows_of(frame_view), frame_view.failures, join, on_mismatch, dtype)
+        return annotated(built, frame_view)
+
+
+def annotated(built: Built, frame_view: FrameView) -> xr.Dataset:
+    """Return the Dataset with what the frame's annotators know, such as words on ``(image, word)``."""
+    dataset = built.dataset
+    for annotator in frame_view.annotators:
+        annotations = frame_view.annotations[annotator.name]
+        collated = annotator.collate([annotations[i] for i in built.kept])
+        own = {name: made for name, made in collated.items() if made[0] == (name,)}
+        others = {name: made for name, made in collated.items() if name not in own}
+        dataset = dataset.assign(others).assign_coords(own)
+    return dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +99,34 @@ class Rows:
     storage: Storage
 
 
+def rows_of(frame_view: FrameView) -> Rows:
+    """Return the lists of a frame."""
+    return Rows(frame_view.assets, frame_view.images_meta, frame_view.collections_meta, frame_view.storage)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A Dataset, the rows that it holds, and where each lies on its lattice."""
+
+    dataset: xr.Dataset
+    kept: Sequence[int]
+    places: Sequence[Place]
+    lattice: Lattice
+
+
+@dataclass(frozen=True, slots=True)
+class Onto:
+    """A lattice that is given, such as that of an array that grows; `whole` images must lie in its box."""
+
+    lattice: Lattice
+    whole: bool
+    hint: str
+
+
 def build_dataset(
-    rows: Rows, failures: list[Failure], join: str, on_mismatch: str, dtype: Any
-) -> tuple[xr.Dataset, list[int]]:
-    """Return the Dataset and which rows it holds; what cannot stand in it is added to `failures`."""
+    rows: Rows, failures: list[Failure], join: str, on_mismatch: str, dtype: Any, onto: Onto | None = None
+) -> Built:
+    """Return the Dataset of the rows that it can hold; the others are added to `failures`."""
     import numpy as np
     import xarray as xr
     from xarray.core import indexing
@@ -106,10 +140,14 @@ def build_dataset(
     if on_mismatch not in ("raise", "drop"):
         raise ValueError(f"on_mismatch must be 'raise' or 'drop', got {on_mismatch!r}")
     turns = _openable(rows, failures)
-    kept = _on_one_lattice(rows, turns, failures, on_mismatch)
-    if not kept:
+    if onto is None:
+        kept = _on_one_lattice(rows, turns, failures, on_mismatch)
+        lattice, places = placed([turns[i] for i in kept], join) if kept else (None, [])
+    else:
+        fitting = _fitting(rows, turns, failures, on_mismatch, onto)
+        kept, lattice, places = list(fitting), onto.lattice, list(fitting.values())
+    if lattice is None or not kept:
         raise ValueError("there is no image to build a Dataset from: see the frame's failures")
-    lattice, places = placed([turns[i] for i in kept], join)
     stack = ImageStack(
         rows.storage, tuple(rows.assets[i] for i in kept), tuple(places), lattice, np.dtype(dtype)
     )
@@ -117,7 +155,8 @@ def build_dataset(
         ("image", "x", "y", "z"), indexing.LazilyIndexedArray(stack), {"long_name": "statistic"}
     )
     coords = {**_space(lattice), **_image_coords(rows, kept), **_fields_of_view(lattice, places)}
-    return xr.Dataset({"stat_map": data}, coords, _attrs([rows.images_meta[i] for i in kept])), kept
+    dataset = xr.Dataset({"stat_map": data}, coords, _attrs([rows.images_meta[i] for i in kept]))
+    return Built(dataset, kept, places, lattice)
 
 
 def _openable(rows: Rows, failures: list[Failure]) -> dict[int, Canonical]:
@@ -164,6 +203,21 @@ def _on_one_lattice(
         for position in group:
             _report(rows, indices[position], error, failures)
     return [indices[position] for position in grouped[0]]
+
+
+def _fitting(
+    rows: Rows, turns: Mapping[int, Canonical], failures: list[Failure], on_mismatch: str, onto: Onto
+) -> dict[int, Place]:
+    fitting = {}
+    for i, turn in turns.items():
+        try:
+            fitting[i] = place_on(onto.lattice, turn, whole=onto.whole)
+        except GridMismatchError as error:
+            named = GridMismatchError(f"image {rows.images_meta[i].get('id')}: {error}; {onto.hint}")
+            if on_mismatch == "raise":
+                raise named from error
+            _report(rows, i, named, failures)
+    return fitting
 
 
 def _report(rows: Rows, i: int, error: Exception, failures: list[Failure]) -> None:

@@ -10,6 +10,8 @@ from xarray.backends import BackendEntrypoint
 
 from nvframe import layout
 from nvframe.cache import Cache
+from nvframe.errors import PartialResultWarning, warn_caller
+from nvframe.options import current_options
 from nvframe.results.dataset import Rows, build_dataset
 from nvframe.storage import FsspecStorage, LocalStorage, protocol_of
 from nvframe.stored import StoredImage
@@ -67,31 +69,59 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         FileNotFoundError
             If there is no image.
         ValueError
-            If several roles, or none, are common to all images; names them.
+            If several roles, or none, are common to all images, or no image has `role`; names them.
+
+        Warns
+        -----
+        PartialResultWarning
+            If stored images could not be taken in: without that role, of another shape, with a damaged sidecar.
         """
-        url = str(filename_or_obj)
-        local = protocol_of(url) == "local"
-        storage: Storage = LocalStorage(url) if local else FsspecStorage(url, **(storage_options or {}))
+        storage = _storage(str(filename_or_obj), storage_options)
         cache = Cache(storage)
         stored = [image for cid in cache.collection_ids() for image in cache.images(cid)]
         if not stored:
             raise FileNotFoundError(f"no stored image below {storage.url}")
-        present = {image.image_id: _roles(cache, image) for image in stored}
-        chosen = role or _common_role(present.values())
-        assets = [present[image.image_id].get(chosen) for image in stored]
-        pairs = [(image, asset) for image, asset in zip(stored, assets, strict=True) if asset is not None]
+        present = [_roles(cache, image) for image in stored]
+        chosen = _common_role(present) if role is None else _known_role(role, present)
+        pairs = [
+            (image, roles[chosen]) for image, roles in zip(stored, present, strict=True) if chosen in roles
+        ]
         rows = Rows(
             [asset for _, asset in pairs],
-            [image.metadata for image, _ in pairs],
+            [image.metadata | dict(asset.metadata) for image, asset in pairs],
             [cache.collection(image.collection_id) or {} for image, _ in pairs],
             storage,
         )
         cache.close()
-        failures: list[Failure] = []
-        built, _ = build_dataset(rows, failures, join, on_mismatch, "float32")
-        return built.drop_vars(
-            [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
-        )
+        without = [image for image, roles in zip(stored, present, strict=True) if chosen not in roles]
+        lost = [*cache.failures, *(_without(image, chosen, storage) for image in without)]
+        built = build_dataset(rows, lost, join, on_mismatch, "float32")
+        if lost:
+            warn_caller(
+                f"{len(lost)} of {len(stored)} stored images are not in the Dataset; the first: {lost[0]}",
+                PartialResultWarning,
+            )
+        unwanted = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+        return built.dataset.drop_vars(unwanted, errors="ignore")
+
+
+def _storage(url: str, storage_options: dict[str, Any] | None) -> Storage:
+    if protocol_of(url) == "local":
+        return LocalStorage(url)
+    options = current_options().storage_options if storage_options is None else storage_options
+    return FsspecStorage(url, **(options or {}))
+
+
+def _without(image: StoredImage, role: str, storage: Storage) -> Failure:
+    return Failure(
+        "open",
+        "xarray",
+        image.image_id,
+        image.collection_id,
+        storage.url,
+        "FileNotFoundError",
+        f"it has no stored {role!r}",
+    )
 
 
 def _roles(cache: Cache, image: StoredImage) -> dict[str, Asset]:
@@ -103,11 +133,22 @@ def _roles(cache: Cache, image: StoredImage) -> dict[str, Asset]:
     return found
 
 
+def _known_role(role: str, present: Iterable[dict[str, Asset]]) -> str:
+    sets = list(present)
+    if not any(role in roles for roles in sets):
+        raise ValueError(f"no image has a stored {role!r}: there are {_choices(sets)}")
+    return role
+
+
 def _common_role(present: Iterable[dict[str, Asset]]) -> str:
     sets = list(present)
     counts = Counter(role for roles in sets for role in roles)
     common = [role for role, n in counts.items() if n == len(sets)]
     if len(common) != 1:
-        has = ", ".join(f"{role!r} ({n} of {len(sets)} images)" for role, n in counts.items())
-        raise ValueError(f"say which asset to open with role=: there are {has}")
+        raise ValueError(f"say which asset to open with role=: there are {_choices(sets)}")
     return common[0]
+
+
+def _choices(present: list[dict[str, Asset]]) -> str:
+    counts = Counter(role for roles in present for role in roles)
+    return ", ".join(f"{role!r} ({n} of {len(present)} images)" for role, n in counts.items()) or "none"

@@ -137,6 +137,33 @@ def placed(turns: Sequence[Canonical], join: str) -> tuple[Lattice, list[Place]]
     return lattice_of(first, (box[0], box[1], box[2])), places
 
 
+def place_on(lattice: Lattice, turn: Canonical, *, whole: bool) -> Place:
+    """Return where an image lies on a lattice that is given.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Of an array that exists already.
+    turn : Canonical
+        Of the image.
+    whole : bool
+        Whether all of the image must lie in the array's box.
+
+    Raises
+    ------
+    GridMismatchError
+        If it lies on another lattice, or reaches out of the box.
+    """
+    offset = same_lattice(lattice.affine, turn.affine, turn.shape)
+    if offset is None:
+        raise GridMismatchError(f"it lies on another lattice: {_described(turn)}")
+    x, y, z = ((start, start + n) for start, n in zip(offset, turn.shape, strict=True))
+    inside = all(low <= a and b <= high for (a, b), (low, high) in zip((x, y, z), lattice.box, strict=True))
+    if whole and not inside:
+        raise GridMismatchError(f"it reaches outside the array's box: {_described(turn)}")
+    return Place(turn, (x, y, z))
+
+
 def _box(first: Canonical, turn: Canonical) -> Box:
     offset = same_lattice(first.affine, turn.affine, turn.shape)
     if offset is None:

@@ -18,3 +18,9 @@ def nvframe_result_formats() -> Iterator[ResultFormatPlugin]:
     yield ResultFormatPlugin(
         "xarray", "nvframe.results.dataset:DatasetFormat", "a lazy Dataset on (image, x, y, z)"
     )
+    yield ResultFormatPlugin(
+        "zarr",
+        "nvframe.results.zarr:ZarrFormat",
+        "a Zarr that grows, for xarray anywhere",
+        requires=("nvframe[zarr]",),
+    )

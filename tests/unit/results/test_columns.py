@@ -13,7 +13,7 @@ from nvframe.results.columns import typed_columns
         ([1, None], "float64", [1.0, np.nan]),
         ([1, 2.5], "float64", [1.0, 2.5]),
         ([True, None, False], "int8", [1, -1, 0]),
-        (["a", None], "<U1", ["a", ""]),
+        (["a", None], "O", ["a", ""]),
     ],
 )
 def test_one_type_one_dtype(values, dtype, expected):

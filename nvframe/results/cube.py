@@ -1,0 +1,291 @@
+"""A Zarr that grows: created once on a fixed grid, extended by rows, filled shard by shard, described last."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from nvframe.errors import StorageError
+from nvframe.results.joining import joined
+from nvframe.results.lattice import Lattice
+from nvframe.results.shards import DATA, IMAGES, Target
+
+if TYPE_CHECKING:
+    from zarr import Group
+
+MARK = "nvframe"
+"""The group's attribute by which a Zarr is known as ours."""
+
+STATUS = "status"
+_COLUMN_ROWS = 1024
+_TABLE_ROWS = 128
+_NO_DATE = -(2**63)
+_OR_OVERWRITE = ", or overwrite=True to replace a Zarr"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is fixed when a Zarr is created.
+
+    Attributes
+    ----------
+    layout : {"maps", "voxels"}
+        ``(image, x, y, z)`` in shards, or ``(image, voxel)``.
+    lattice : Lattice
+        Whose box the maps cover, or the mask's voxels lie in.
+    mask : str
+        With ``voxels``, the sha256 of their places on the lattice and of what fills gaps.
+    """
+
+    layout: str
+    lattice: Lattice
+    mask: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value of the group's attribute."""
+        origin, zooms, box = self.lattice.origin, self.lattice.zooms, self.lattice.box
+        return {
+            "schema": 1,
+            "layout": self.layout,
+            "origin": origin,
+            "zooms": zooms,
+            "box": box,
+            "mask": self.mask,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """Build a plan from the group's attribute."""
+        x, y, z = ((int(start), int(stop)) for start, stop in data["box"])
+        origin, zooms = (tuple(float(v) for v in data[name]) for name in ("origin", "zooms"))
+        lattice = Lattice(origin, zooms, (x, y, z))  # type: ignore[arg-type]
+        return cls(str(data["layout"]), lattice, str(data["mask"]))
+
+
+class Cube:
+    """A Zarr of ours; only the caller's thread has one, workers write shards.
+
+    Parameters
+    ----------
+    target : Target
+        Where it lies.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def plan(self) -> Plan | None:
+        """Return what is there; None where there is nothing, or nothing that was begun in earnest.
+
+        Raises
+        ------
+        StorageError
+            If something else lies there, or the place cannot be reached.
+        """
+        attributes, names = self._look()
+        if attributes is None and not names:
+            return None
+        if attributes is None or MARK not in attributes:
+            what = "another Zarr" if attributes is not None else "something that is no Zarr"
+            raise StorageError(f"{what} lies at {self._target.url}: name an empty place{_OR_OVERWRITE}")
+        # Status is written when all else is in place: without it nothing was stored yet.
+        return Plan.from_json(attributes[MARK]) if STATUS in self._group() else None
+
+    def clear(self) -> None:
+        """Remove the Zarr that lies there; StorageError for what is none."""
+        attributes, names = self._look()
+        if attributes is None and names:
+            raise StorageError(
+                f"something that is no Zarr lies at {self._target.url}: remove it yourself, if you mean to"
+            )
+        if names:
+            fs, path = self._filesystem()
+            fs.rm(path, recursive=True)
+
+    def create(self, plan: Plan, columns: xr.Dataset) -> None:
+        """Write everything but the maps: coordinates, words, and last that all images are missing."""
+        import zarr
+
+        if self._look()[1]:  # begun by a run that was killed before anything was stored
+            self.clear()
+        attributes = {MARK: plan.to_json(), **columns.attrs}
+        group = zarr.create_group(self._target.store(), attributes=attributes, zarr_format=3)
+        _create_data(group, plan, columns)
+        for name, variable in columns.variables.items():
+            _create(group, str(name), variable)
+        _create(group, STATUS, _status(columns.sizes["image"]))
+
+    def stored(self) -> list[bool]:
+        """Return for each row whether it holds its image."""
+        status: Any = self._group()[STATUS]
+        return [bool(value) for value in status[:]]
+
+    def known(self) -> xr.Dataset | None:
+        """Return everything but the maps, in memory, as far as it was completed; None where nothing was."""
+        if self.plan() is None:
+            return None
+        group = self._group()
+        self._cut(group, _rows(group[STATUS]))
+        opened: xr.Dataset = xr.open_zarr(
+            self._target.store(), chunks=None, consolidated=False, zarr_format=3, drop_variables=[DATA]
+        )
+        return opened.load()
+
+    def extend(self, known: xr.Dataset, added: xr.Dataset) -> None:
+        """Add rows: columns that keep their type grow, the others are written anew; status comes last."""
+        group, old = self._group(), known.sizes["image"]
+        everything = joined(known.drop_vars(STATUS), added)
+        for name, variable in everything.items():
+            before = known.variables.get(name)
+            if before is None or not _same_form(before, variable):
+                _create(group, name, variable)
+            elif variable.dims[0] == "image":
+                _grow(group[name], variable[old:])
+        for name in {"space", "map_type"} & set(group.attrs):
+            if added.attrs.get(name) != group.attrs[name]:
+                del group.attrs[name]
+        _resize(group[DATA], old + added.sizes["image"])
+        _grow(group[STATUS], _status(added.sizes["image"]))
+
+    def note(self, rows: Iterable[int]) -> None:
+        """Note rows as stored."""
+        status: Any = self._group()[STATUS]
+        found = status[:]
+        found[list(rows)] = 1
+        status[:] = found
+
+    def describe(self) -> None:
+        """Consolidate the metadata: from now on readers see what was added."""
+        import zarr
+
+        group = self._group()
+        inner = {name for name, array in group.arrays() if name != DATA and not _is_table(array)}
+        group.attrs["coordinates"] = " ".join(sorted(inner))
+        with warnings.catch_warnings():
+            # Zarr 3's specification has no word on it yet; zarr and xarray write and read it all the same.
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            zarr.consolidate_metadata(self._target.store(), zarr_format=3)
+
+    def _cut(self, group: Group, rows: int) -> None:
+        """Take back the rows that a killed run had begun to add."""
+        for _, array in group.arrays():
+            if _dims(array)[0] == "image" and _rows(array) > rows:
+                _resize(array, rows)
+
+    def _group(self) -> Group:
+        import zarr
+
+        return zarr.open_group(self._target.store(), mode="r+", zarr_format=3, use_consolidated=False)
+
+    def _filesystem(self) -> tuple[Any, str]:
+        import fsspec
+
+        fs, path = fsspec.core.url_to_fs(self._target.url, **self._target.storage_options)
+        return fs, path
+
+    def _look(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """Return the attributes of a group of Zarr 3, None where there is none, and the names of what is there."""
+        try:
+            fs, path = self._filesystem()
+            fs.invalidate_cache()
+            names = list(fs.ls(path, detail=False)) if fs.exists(path) else []
+            root = f"{path.rstrip('/')}/zarr.json"
+            document = json.loads(fs.cat_file(root)) if fs.exists(root) else None
+        except Exception as error:
+            raise StorageError(
+                f"cannot look into {self._target.url}: {type(error).__name__}: {error}"
+            ) from error
+        return (None if document is None else document.get("attributes", {})), names
+
+
+def _create_data(group: Group, plan: Plan, columns: xr.Dataset) -> None:
+    from zarr.codecs import BloscCodec
+
+    maps = plan.layout == "maps"
+    dims = ("image", "x", "y", "z") if maps else ("image", "voxel")
+    shape = tuple(columns.sizes[dim] for dim in dims)
+    rest = shape[1:]
+    packed = BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="shuffle")
+    group.create_array(
+        DATA,
+        shape=shape,
+        dtype="float32",
+        chunks=(1 if maps else IMAGES, *rest),
+        shards=(IMAGES, *rest) if maps else None,
+        compressors=packed if maps else None,  # rows of voxels are read to be copied, and hardly shrink
+        fill_value=float("nan"),
+        dimension_names=dims,
+        attributes={"long_name": "statistic"},
+    )
+
+
+def _create(group: Group, name: str, variable: xr.Variable) -> None:
+    """Write an array whole, in the place of one that is there."""
+    values, attrs, fill = _encoded(variable)
+    rows = _COLUMN_ROWS if variable.ndim == 1 else _TABLE_ROWS
+    chunks = (rows if variable.dims[0] == "image" else max(1, len(values)), *variable.shape[1:])
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=str if values.dtype.kind == "O" else values.dtype,
+        chunks=chunks,
+        fill_value=fill,
+        dimension_names=[str(dim) for dim in variable.dims],
+        attributes=attrs,
+        overwrite=True,
+    )
+    array[:] = values
+
+
+def _grow(array: Any, tail: xr.Variable) -> None:
+    start = _rows(array)
+    _resize(array, start + tail.shape[0])
+    array[start:] = _encoded(tail)[0]
+
+
+def _encoded(variable: xr.Variable) -> tuple[Any, dict[str, Any], Any]:
+    """Return values, attributes and fill value as they are stored, dates by CF's conventions."""
+    values, attrs = variable.values, dict(variable.attrs)
+    if values.dtype.kind == "M":
+        attrs |= {
+            "units": "microseconds since 1970-01-01",
+            "calendar": "proleptic_gregorian",
+            "_FillValue": _NO_DATE,
+        }
+        return values.astype("datetime64[us]").astype(np.int64), attrs, _NO_DATE
+    if values.dtype.kind in "OU":
+        return values.astype(object), attrs, ""
+    return values, attrs, np.nan if values.dtype.kind == "f" else 0
+
+
+def _status(rows: int) -> xr.Variable:
+    attrs = {"flag_values": [0, 1], "flag_meanings": "missing stored"}
+    return xr.Variable(("image",), np.zeros(rows, dtype=np.int8), attrs)
+
+
+def _same_form(one: xr.Variable, other: xr.Variable) -> bool:
+    kinds = {one.dtype.kind.replace("U", "O"), other.dtype.kind.replace("U", "O")}
+    same_rest = one.shape[1:] == other.shape[1:] and (one.dims[0] == "image" or one.shape == other.shape)
+    return one.dims == other.dims and same_rest and len(kinds) == 1 and one.attrs == other.attrs
+
+
+def _rows(array: Any) -> int:
+    return int(array.shape[0])
+
+
+def _resize(array: Any, rows: int) -> None:
+    array.resize((rows, *array.shape[1:]))
+
+
+def _dims(array: Any) -> tuple[str, ...]:
+    return tuple(array.metadata.dimension_names)
+
+
+def _is_table(array: Any) -> bool:
+    return len(array.shape) > 1
