@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from nvframe.credentials import advice, travelling
+from nvframe.credentials import advice, bare, travelling
 from nvframe.errors import StorageError
 from nvframe.hookspecs import hookimpl
 from nvframe.plugins import StorageBackendPlugin
@@ -239,9 +239,9 @@ class FsspecStorage:
         try:
             self.fs, root = fsspec.core.url_to_fs(url, **storage_options)
         except (ImportError, ValueError) as error:
-            raise StorageError(f"cannot open {_bare(url)}: {_bare(str(error))}") from error
+            raise StorageError(f"cannot open {bare(url)}: {bare(str(error))}") from error
         self._prefix = root.rstrip("/")
-        self.url = _bare(url).rstrip("/")
+        self.url = bare(url).rstrip("/")
         self._options, self._withheld = travelling(storage_options)
         if self.url != url.rstrip("/"):
             self._withheld += ("the URL's user and password",)
@@ -342,7 +342,7 @@ class FsspecStorage:
         return f"{self._prefix}/{checked_key(key)}"
 
     def _problem(self, verb: str, key: str, error: Exception) -> StorageError:
-        what = f"cannot {verb} {self.url}/{key}: {type(error).__name__}: {_bare(str(error))}"
+        what = f"cannot {verb} {self.url}/{key}: {type(error).__name__}: {bare(str(error))}"
         return StorageError(what + self._advice)
 
 
@@ -352,11 +352,6 @@ def _arrived(url: str, options: Mapping[str, Any], withheld: tuple[str, ...]) ->
     storage._withheld += withheld
     storage._advice = advice(withheld)
     return storage
-
-
-def _bare(url: str) -> str:
-    """Return `url`, or a text with URLs in it, without users and passwords."""
-    return re.sub(r"(?<=://)[^/\s]*@", "", url)
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from nvframe.credentials import bare
 from nvframe.errors import StorageError
 from nvframe.results.joining import joined
 from nvframe.results.lattice import Lattice
+from nvframe.results.lazy import READERS
 from nvframe.results.shards import DATA, IMAGES, Target
 
 if TYPE_CHECKING:
@@ -93,7 +96,7 @@ class Cube:
             return None
         if attributes is None or MARK not in attributes:
             what = "another Zarr" if attributes is not None else "something that is no Zarr"
-            raise StorageError(f"{what} lies at {self._target.url}: name an empty place{_OR_OVERWRITE}")
+            raise StorageError(f"{what} lies at {bare(self._target.url)}: name an empty place{_OR_OVERWRITE}")
         # Status is written when all else is in place: without it nothing was stored yet.
         return Plan.from_json(attributes[MARK]) if STATUS in self._group() else None
 
@@ -102,7 +105,7 @@ class Cube:
         attributes, names = self._look()
         if attributes is None and names:
             raise StorageError(
-                f"something that is no Zarr lies at {self._target.url}: remove it yourself, if you mean to"
+                f"something that is no Zarr lies at {bare(self._target.url)}: remove it yourself, if you mean to"
             )
         if names:
             fs, path = self._filesystem()
@@ -117,8 +120,7 @@ class Cube:
         attributes = {MARK: plan.to_json(), **columns.attrs}
         group = zarr.create_group(self._target.store(), attributes=attributes, zarr_format=3)
         _create_data(group, plan, columns)
-        for name, variable in columns.variables.items():
-            _create(group, str(name), variable)
+        _side_by_side(lambda name: _create(group, name, columns.variables[name]), columns.variables)
         _create(group, STATUS, _status(columns.sizes["image"]))
 
     def stored(self) -> list[bool]:
@@ -141,12 +143,15 @@ class Cube:
         """Add rows: columns that keep their type grow, the others are written anew; status comes last."""
         group, old = self._group(), known.sizes["image"]
         everything = joined(known.drop_vars(STATUS), added)
-        for name, variable in everything.items():
-            before = known.variables.get(name)
+
+        def add(name: str) -> None:
+            before, variable = known.variables.get(name), everything[name]
             if before is None or not _same_form(before, variable):
                 _create(group, name, variable)
             elif variable.dims[0] == "image":
                 _grow(group[name], variable[old:])
+
+        _side_by_side(add, everything)
         for name in {"space", "map_type"} & set(group.attrs):
             if added.attrs.get(name) != group.attrs[name]:
                 del group.attrs[name]
@@ -198,10 +203,14 @@ class Cube:
             root = f"{path.rstrip('/')}/zarr.json"
             document = json.loads(fs.cat_file(root)) if fs.exists(root) else None
         except Exception as error:
-            raise StorageError(
-                f"cannot look into {self._target.url}: {type(error).__name__}: {error}"
-            ) from error
+            raise self._target.problem("look into", error) from error
         return (None if document is None else document.get("attributes", {})), names
+
+
+def _side_by_side(work: Callable[[str], None], names: Iterable[Any]) -> None:
+    """Do the same for each variable: a bucket answers a hundred small requests best at once."""
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(work, names))
 
 
 def _create_data(group: Group, plan: Plan, columns: xr.Dataset) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nvframe.credentials import advice, bare, travelling
 from nvframe.errors import StorageError
 from nvframe.layout import is_remote
 from nvframe.types import Asset, Failure
@@ -22,7 +23,7 @@ DATA = "stat_map"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a Zarr lies.
+    """Where a Zarr lies; it travels without anything that could be a credential.
 
     Attributes
     ----------
@@ -30,10 +31,17 @@ class Target:
         Path or URL.
     storage_options : Mapping
         For a remote one.
+    withheld : tuple of str
+        Names of the options that did not travel.
     """
 
     url: str
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    withheld: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kept, withheld = travelling(self.storage_options)
+        return Target, (bare(self.url), kept, self.withheld + withheld)
 
     def store(self) -> Any:
         """Return zarr's store."""
@@ -42,6 +50,11 @@ class Target:
         if is_remote(self.url):
             return FsspecStore.from_url(self.url, storage_options=dict(self.storage_options))
         return LocalStore(self.url)
+
+    def problem(self, what: str, error: Exception) -> StorageError:
+        """Return the error for a place that cannot be reached, without secrets."""
+        message = f"cannot {what} {bare(self.url)}: {type(error).__name__}: {bare(str(error))}"
+        return StorageError(message + advice(self.withheld))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +113,10 @@ def write_shard(target: Target, shard: Shard) -> list[Failure]:
     import numpy as np
     import zarr
 
-    array: Any = zarr.open_array(target.store(), path=DATA, mode="r+", zarr_format=3)
+    try:
+        array: Any = zarr.open_array(target.store(), path=DATA, mode="r+", zarr_format=3)
+    except Exception as error:
+        raise target.problem("open", error) from error
     rows = slice(shard.start, shard.stop)
     size = (shard.stop - shard.start, *array.shape[1:])
     block = np.asarray(array[rows]) if shard.keeps else np.full(size, np.nan, dtype=array.dtype)
@@ -113,9 +129,7 @@ def write_shard(target: Target, shard: Shard) -> list[Failure]:
     try:
         array[rows] = block
     except Exception as error:
-        raise StorageError(
-            f"cannot write rows {shard.start} to {shard.stop}: {type(error).__name__}"
-        ) from error
+        raise target.problem(f"write rows {shard.start} to {shard.stop} of", error) from error
     return failures
 
 

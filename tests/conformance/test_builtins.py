@@ -6,7 +6,9 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+import xarray as xr
 
+from nvframe.errors import NvframeError
 from nvframe.http import Retry
 from nvframe.plugins import (
     KINDS,
@@ -223,6 +225,27 @@ class TestXarray(ResultFormatConformance):
 
     def ids(self, result):
         return result["id"].values.tolist()
+
+
+class TestZarr(ResultFormatConformance):
+    plugin = built_in(ResultFormatPlugin, "zarr")
+    writes = True
+
+    def ids(self, result):
+        return xr.open_zarr(result, chunks=None)["id"].values.tolist()
+
+    def test_overwrites_only_when_told(self, result_format, frame, tmp_path):
+        """It adds to what it has written itself; anything else it leaves alone."""
+        url = str(tmp_path / "built")
+        result_format.build(frame, url)
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("built/stat_map/c/**/*")}
+        assert self.ids(result_format.build(frame.part((0,)), url)) == [1, 2, 3]
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+        assert self.ids(result_format.build(frame.part((0,)), url, overwrite=True)) == [1]
+        (tmp_path / "notes").mkdir()
+        (tmp_path / "notes/thesis.txt").write_text("years of work")
+        with pytest.raises(NvframeError):
+            result_format.build(frame, str(tmp_path / "notes"))
 
 
 def test_all_of_them_are_here():

@@ -11,6 +11,7 @@ import requests
 import s3fs
 from moto.server import ThreadedMotoServer
 from nibabel.nifti1 import Nifti1Image
+from zarr.core.sync import sync as zarr_sync
 
 import nvframe
 from nvframe.http import Retry
@@ -214,6 +215,9 @@ def make_bucket(s3_server, tmp_path, monkeypatch):
             bucket.objects.all().delete()
             bucket.delete()
     client.close()
+    for fs in s3fs.S3FileSystem._cache.values():
+        if fs.asynchronous and fs._s3 is not None:  # zarr's, which s3fs leaves to whoever made it
+            zarr_sync(fs._s3.close())
     s3fs.S3FileSystem.clear_instance_cache()
 
 

@@ -26,6 +26,7 @@ class ExampleFrame:
     annotators: Sequence[Annotator]
     failures: list[Failure] = field(default_factory=list)
     description: str = "Two collections that nobody measured."
+    source: str = "example"
 
     @property
     def images(self) -> list[str]:

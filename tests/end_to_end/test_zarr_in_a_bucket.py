@@ -1,0 +1,79 @@
+"""A Zarr in a bucket: written from files and from the bucket itself, by threads and by processes."""
+
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import nvframe
+from nvframe.errors import StorageError
+from nvframe.results.shards import Target
+from nvframe.testing import NeuroVaultServer
+
+LAB = {"profile": "lab"}
+
+
+@pytest.fixture
+def server(serve):
+    return serve(NeuroVaultServer.synthetic(2, 9, grids=("RAS-8mm",), specials=False))
+
+
+@pytest.fixture
+def frame(server, data_dir):
+    return nvframe.fetch(image_terms={}, max_images=None)
+
+
+def keys(client):
+    return {each["Key"]: each["LastModified"] for each in client.list_objects_v2(Bucket="lab")["Contents"]}
+
+
+def test_it_grows_in_a_bucket(frame, make_bucket):
+    client = make_bucket("lab")
+    url = frame[:16].to_zarr("s3://lab/cube.zarr", storage_options=LAB)
+    first = {key: when for key, when in keys(client).items() if "/stat_map/c/0/" in key}
+    assert len(first) == 1
+    with nvframe.set_options(storage_options=LAB):
+        frame.to_zarr(url)
+    assert first.items() <= keys(client).items()
+    with nvframe.set_options(storage_options=LAB):
+        opened = xr.open_zarr(url, chunks=None, storage_options=LAB)
+    np.testing.assert_array_equal(opened.stat_map, frame.to_xarray().stat_map)
+    assert (opened.status == 1).all()
+
+
+def test_processes_bring_a_bucket_into_another_form(server, make_bucket, data_dir):
+    make_bucket("lab")
+    remote = nvframe.fetch(
+        image_terms={},
+        max_images=4,
+        processors=["resample-3mm"],
+        data_dir="s3://lab/maps",
+        storage_options=LAB,
+    )
+    # s3fs's connections do not survive a fork
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        remote.to_zarr("s3://lab/cube.zarr", storage_options=LAB, executor=pool)
+    opened = xr.open_zarr("s3://lab/cube.zarr", chunks=None, storage_options=LAB)
+    np.testing.assert_array_equal(opened.stat_map, remote.to_xarray().stat_map)
+
+
+def test_no_secret_travels_or_is_told(frame, make_bucket, data_dir):
+    client = make_bucket("lab")
+    secrets = {"key": "AKIAtest", "secret": "s3cr3t-s3cr3t", "profile": None}
+    target = Target("s3://lab/cube.zarr", {**secrets, "anon": False})
+    travelled = pickle.dumps(target)
+    assert b"s3cr3t" not in travelled
+    assert b"AKIA" not in travelled
+    assert pickle.loads(travelled).storage_options == {"anon": False, "profile": None}
+    assert "s3cr3t" not in repr(target)
+    with pytest.raises(StorageError, match=r"cannot look into s3://nowhere") as caught:
+        frame[:2].to_zarr(
+            "s3://nowhere/cube.zarr", storage_options=dict(LAB, endpoint_url="http://me:s3cr3t@127.0.0.1:9")
+        )
+    assert "s3cr3t" not in str(caught.value)
+    frame[:2].to_zarr("s3://lab/cube.zarr", storage_options={"key": "AKIAtest", "secret": "s3cr3t-s3cr3t"})
+    for key in keys(client):
+        assert b"s3cr3t" not in client.get_object(Bucket="lab", Key=key)["Body"].read()
