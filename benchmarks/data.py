@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -61,21 +62,23 @@ def tiny_map() -> bytes:
     return gzip.compress(nibabel.Nifti1Image(np.ones((2, 2, 2), "float32"), np.eye(4)).to_bytes(), mtime=0)
 
 
-def _rows(n_images: int, n_collections: int, size: int) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = {number: [] for number in range(1, n_collections + 1)}
-    for position in range(n_images):
-        collection_id, image_id = position * n_collections // n_images + 1, FIRST_IMAGE_ID + position
-        task = TASKS[position % len(TASKS)]
-        row = image_metadata(collection_id, image_id, task, "unthresholded", f"map_{image_id}", size, 25.3)
-        found[collection_id].append(row)
-    return found
+def _rows(n_images: int, n_collections: int, size: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield each collection with its images; never all at once, for there may be a million."""
+    for number in range(n_collections):
+        positions = range(*(-(-n_images * end // n_collections) for end in (number, number + 1)))
+        yield number + 1, [_row(number + 1, position, size) for position in positions]
+
+
+def _row(collection_id: int, position: int, size: int) -> dict[str, Any]:
+    image_id, task = FIRST_IMAGE_ID + position, TASKS[position % len(TASKS)]
+    return image_metadata(collection_id, image_id, task, "unthresholded", f"map_{image_id}", size, 25.3)
 
 
 def write_corpus(directory: Path, n_images: int = 100) -> Path:
     """Write a corpus folder of maps of 0.9 MB; few are distinct, the others are further names of these."""
     for seed in range(DISTINCT_MAPS):
         _write(directory / f"distinct/{seed}.nii.gz", served_map(seed))
-    for collection_id, rows in _rows(n_images, COLLECTIONS, len(served_map(0))).items():
+    for collection_id, rows in _rows(n_images, COLLECTIONS, len(served_map(0))):
         for row in rows:
             seed = row["id"] % DISTINCT_MAPS
             row["file_size"] = len(served_map(seed))
@@ -99,7 +102,7 @@ def write_cache(
     """
     root = data_dir / "neurovault"
     recorded = _described(content)
-    for collection_id, rows in _rows(n_images, max(1, n_images // 50), len(content)).items():
+    for collection_id, rows in _rows(n_images, max(1, n_images // 50), len(content)):
         collection = {
             **collection_metadata(collection_id, len(rows)),
             "relative_path": f"collection_{collection_id}",

@@ -13,6 +13,7 @@ from nvframe.errors import IntegrityError
 from nvframe.filters import normalise
 from nvframe.index import Index, is_settled
 from nvframe.options import current_options
+from nvframe.readahead import ReadAhead
 from nvframe.stored import StoredImage
 from nvframe.types import ORIGINAL, Asset, Entry, Failure, parsed_json
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 # What else lies in a directory that people use, such as "collection_1 (copy)", is none of ours.
 _COLLECTION = re.compile(r"collection_([A-Za-z0-9._-]{1,128})")
 _SIDECAR = re.compile(r"collection_[^/]+/image_([A-Za-z0-9._-]{1,128})_metadata\.json")
+
+
+_READS_AT_ONCE = 8
+_READS_AHEAD = 32  # a query that stops at a limit has read so many sidecars too many
 
 
 class Cache:
@@ -44,16 +49,25 @@ class Cache:
         self._listings: dict[str, dict[str, Entry]] = {}
         self._sidecars: dict[str, dict[str, Entry]] = {}
         self._collections: dict[str, dict[str, Any] | None] = {}
-        self._index = Index(storage, current_options().index)
+        options = current_options()
+        self._index = Index(storage, options.index)
+        self._ahead = ReadAhead(storage, options.max_workers or _READS_AT_ONCE)
         self._blocks: dict[str, Block] = {}
         self._bodies: dict[str, bytes] = {}
-        self._complete = False
+        self._ids: dict[str, None] | None = None
+        self._where: dict[str, str] | None = None
 
     def collection_ids(self) -> list[str]:
         """Return the ids of all stored collections, in numeric order where they are numbers."""
-        if not self._complete:
-            self._list_root()
-        return in_order(self._listings)
+        if self._ids is None:
+            directories = getattr(self.storage, "directories", None)
+            if directories is None:
+                self._list_root()
+                found = list(self._listings)
+            else:  # a collection that the query does not come to need not be listed
+                found = [match[1] for match in map(_COLLECTION.fullmatch, directories()) if match]
+            self._ids = dict.fromkeys(in_order(found))
+        return list(self._ids)
 
     def _list_root(self) -> None:
         self._listings.clear()
@@ -68,11 +82,10 @@ class Cache:
                     continue
                 inside, listing = f"{head}/", self._listings.setdefault(match[1], {})
             listing[key] = entry
-        self._complete = True
 
     def entries(self, collection_id: str) -> dict[str, Entry]:
         """Return the collection's files by key."""
-        if collection_id not in self._listings and not self._complete:
+        if collection_id not in self._listings and (self._ids is None or collection_id in self._ids):
             prefix = layout.collection_prefix(collection_id)
             self._listings[collection_id] = {entry.key: entry for entry in self.storage.list(prefix)}
         return self._listings.get(collection_id, {})
@@ -99,18 +112,32 @@ class Cache:
         sidecars = self._image_sidecars(collection_id)
         listed, block = self.entries(collection_id), self._block(collection_id)
         block.changed |= block.knows_more_than(sidecars)
-        for image_id in in_order(sidecars):
+        for image_id in self._read_ahead(in_order(sidecars), sidecars, block):
             known = self._known(collection_id, image_id, sidecars[image_id], block, listed)
             if known is not None:
                 yield StoredImage(image_id, collection_id, *known)
         self._put_away(collection_id)
 
+    def _read_ahead(self, image_ids: list[str], sidecars: Mapping[str, Entry], block: Block) -> Iterator[str]:
+        """Yield image ids; where reading takes a round trip, the unknown ones of the next few are begun at once."""
+        if self.storage.local_path(layout.COLLECTION_FILE) is not None:
+            yield from image_ids
+            return
+        for start in range(0, len(image_ids), _READS_AHEAD):
+            next_few = image_ids[start : start + _READS_AHEAD]
+            unknown = [sidecars[each].key for each in next_few if not block.knows(each, sidecars[each])]
+            if len(unknown) > 1:
+                self._ahead.announce(unknown)
+            yield from next_few
+
     def find(self, image_id: str) -> StoredImage | None:
         """Return a stored image whose collection is not known; lists the root."""
-        for collection_id in self.collection_ids():
-            if layout.sidecar_key(collection_id, image_id) in self.entries(collection_id):
-                return self.image(collection_id, image_id)
-        return None
+        if self._where is None:
+            self._where = {}
+            for collection_id in reversed(self.collection_ids()):  # the first of two wins
+                self._where |= dict.fromkeys(self._image_sidecars(collection_id), collection_id)
+        found = self._where.get(image_id)
+        return None if found is None else self.image(found, image_id)
 
     def image(self, collection_id: str, image_id: str) -> StoredImage | None:
         """Return a stored image, or None; an unreadable sidecar is noted in `failures`."""
@@ -157,7 +184,7 @@ class Cache:
     def _put_away(self, collection_id: str) -> None:
         """Hold what is to be saved as bytes, and nothing else: there may be a hundred thousand images."""
         block = self._blocks.pop(collection_id, None)
-        if block is not None and block.changed:
+        if block is not None and block.changed and self.entries(collection_id):
             sidecars = self._image_sidecars(collection_id)
             self._bodies[collection_id] = block.to_bytes(self.entries(collection_id), sidecars)
 
@@ -165,10 +192,16 @@ class Cache:
         """Keep in the index what had to be read, so that the next call need not."""
         for collection_id in list(self._blocks):
             self._put_away(collection_id)
-        vanished = self._index.collection_ids() - self._listings.keys() if self._complete else set()
+        vanished = self._vanished() if self._ids is not None else set()
         if self._bodies or vanished:
             self._index.save(self._bodies, vanished)
         self._index.close()
+        self._ahead.close()
+
+    def _vanished(self) -> set[str]:
+        """Return the collections that the index knows and storage has no more."""
+        there = set(self._ids or ()) - {each for each, listing in self._listings.items() if not listing}
+        return self._index.collection_ids() - there
 
     def has_annotation(self, collection_id: str, image_id: str, sidecar_name: str) -> bool:
         """Tell whether an annotation of an image is stored."""
@@ -204,7 +237,7 @@ class Cache:
     ) -> tuple[dict[str, Any] | None, bool]:
         """Return a sidecar's normalised fields, if it can be read, and whether the index may keep them."""
         try:
-            data = self.storage.read(entry.key)
+            data = self._ahead.read(entry.key)
             value = parsed_json(data)
             if not isinstance(value, dict):
                 raise IntegrityError("not a JSON object")

@@ -105,13 +105,12 @@ class LocalStorage:
         start = self._path(prefix) if prefix else self.root
         yield from self._scan(str(start), f"{prefix}/" if prefix else "")
 
+    def directories(self) -> Iterable[str]:
+        """Return the names of the directories in the root."""
+        return _listed(self.url, "")[1]
+
     def _scan(self, directory: str, prefix: str) -> Iterator[Entry]:
-        try:
-            found, below = _listed(directory, prefix)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            raise StorageError(f"cannot list {directory}: {error.strerror or error}") from error
+        found, below = _listed(directory, prefix)
         yield from found
         for name in below:
             if name != STAGING:
@@ -168,6 +167,15 @@ class LocalStorage:
 
 def _listed(directory: str, prefix: str) -> tuple[list[Entry], list[str]]:
     """Return the files in a directory and the names of the directories in it, in the order of the names."""
+    try:
+        return _scanned(directory, prefix)
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except OSError as error:
+        raise StorageError(f"cannot list {directory}: {error.strerror or error}") from error
+
+
+def _scanned(directory: str, prefix: str) -> tuple[list[Entry], list[str]]:
     found: list[Entry] = []
     below: list[str] = []
     with _opened(directory) as where, os.scandir(where) as entries:

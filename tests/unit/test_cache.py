@@ -86,8 +86,8 @@ def test_ids_come_in_numeric_order(dataset):
     assert in_order(["b", "10", "9", "a"]) == ["9", "10", "a", "b"]
 
 
-class Counting(LocalStorage):
-    """Counts what it is asked."""
+class Asked:
+    """Counts what a storage is asked."""
 
     asked: list
 
@@ -98,6 +98,10 @@ class Counting(LocalStorage):
     def read(self, key):
         self.asked.append(("read", key))
         return super().read(key)
+
+
+class Counting(Asked, LocalStorage):
+    pass
 
 
 def test_each_collection_is_listed_once(dataset):
@@ -117,6 +121,24 @@ def test_each_collection_is_listed_once(dataset):
     cache.collection_ids()
     cache.find("20")
     cache.entries("3")
+    assert [
+        prefix for verb, prefix in storage.asked if verb == "list"
+    ] == []  # but for the names below the root
+
+
+def test_without_directories_the_root_is_listed_once():
+    class Remote(Asked, FsspecStorage):
+        pass
+
+    storage = Remote("memory://listed-once")
+    for image_id, collection_id in (("10", "1"), ("20", "2")):
+        storage.put(layout.sidecar_key(collection_id, image_id), b"{}")
+    storage.asked = []
+    cache = Cache(storage)
+    assert cache.collection_ids() == ["1", "2"]
+    assert cache.find("20").collection_id == "2"
+    assert cache.find("30") is None
+    assert cache.entries("3") == {}
     assert [prefix for verb, prefix in storage.asked if verb == "list"] == [""]
 
 
