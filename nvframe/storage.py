@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import os
 import re
 import time
@@ -19,7 +21,7 @@ from nvframe.plugins import StorageBackendPlugin
 from nvframe.types import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 STAGING = ".nvframe-staging"
 """Directory below a local root where files are written before they get their name."""
@@ -27,11 +29,17 @@ STAGING = ".nvframe-staging"
 _USUAL_KEY = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """A relative path that cannot leave the root, told without taking it apart."""
 
+_WRITER = uuid.uuid4().hex[:12]
+_COUNTER = itertools.count()
+"""Together with the process, they name a file in staging as no other writer does, on whatever machine."""
+
 _ABANDONED_SECONDS = 86_400
 """Age at which a file in staging belongs to nobody: its writer was killed."""
 
 # One PUT or one multipart upload appears as a whole in these; elsewhere a file is written aside and moved.
 _ATOMIC_PROTOCOLS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
+
+_S3_PROTOCOLS = frozenset({"s3", "s3a"})
 
 
 def checked_key(key: str) -> str:
@@ -127,18 +135,20 @@ class LocalStorage:
 
     def put(self, key: str, data: Path | bytes) -> None:
         """Write beside, then rename: readers see the old file or the whole new one, also after a kill."""
-        target = self._path(key)
+        target = self.location(key)
         body = data if isinstance(data, bytes) else data.read_bytes()
-        temporary = self.root / STAGING / uuid.uuid4().hex
+        staging = f"{self._root}{STAGING}"
+        # Each system call lets go of the interpreter, and many workers wait in line to have it back: so few.
+        temporary = f"{staging}/{_WRITER}-{os.getpid()}-{next(_COUNTER)}"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write(temporary, body)
-            temporary.replace(target)
-        except OSError as error:
-            raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
-        finally:
+            _with_directory(staging, lambda: _write(temporary, body))
+            _with_directory(os.path.dirname(target), lambda: os.replace(temporary, target))  # noqa: PTH105, PTH120
+        except BaseException as error:
             with suppress(OSError):
-                temporary.unlink()
+                os.unlink(temporary)  # noqa: PTH108
+            if isinstance(error, OSError):
+                raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
+            raise
 
     def delete(self, key: str) -> None:
         """Remove the file."""
@@ -205,15 +215,22 @@ def _opened(directory: str) -> Iterator[int | str]:
         os.close(descriptor)
 
 
-def _write(path: Path, body: bytes) -> None:
-    """Write a file into the staging directory, which another process may tidy away at any moment."""
+def _write(path: str, body: bytes) -> None:
+    with open(path, "xb", buffering=0) as file:  # noqa: PTH123 - as in `read`
+        rest = memoryview(body)
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
+def _with_directory(directory: str, act: Callable[[], None]) -> None:
+    """Act, and where the directory is not there, make it first; another process may tidy it away at any moment."""
     for last in (False, False, True):
-        path.parent.mkdir(exist_ok=True)
         try:
-            path.write_bytes(body)
+            act()
         except FileNotFoundError:
             if last:
                 raise
+            os.makedirs(directory, exist_ok=True)  # noqa: PTH103
         else:
             return
 
@@ -273,7 +290,7 @@ class FsspecStorage:
         start = self._path(prefix) if prefix else self._prefix
         try:
             self.fs.invalidate_cache(start)  # another process may have written since
-            found = self.fs.find(start, detail=True)
+            found = self._found(start)
         except FileNotFoundError:
             return
         except Exception as error:
@@ -284,10 +301,17 @@ class FsspecStorage:
                 continue
             yield Entry(key, int(info.get("size") or 0), _version(info))
 
+    def _found(self, start: str) -> dict[str, Any]:
+        """Return what is below a directory; s3fs would ask for an empty one once more, as if it were an object."""
+        parent, separator, name = start.rpartition("/")
+        if separator and not _S3_PROTOCOLS.isdisjoint(_protocols(self.fs)):
+            return dict(self.fs.find(parent, prefix=f"{name}/", detail=True))
+        return dict(self.fs.find(start, detail=True))
+
     def read(self, key: str) -> bytes:
         """Return the object's bytes."""
         try:
-            return bytes(self.fs.cat_file(self._path(key)))
+            return bytes(self.fs.cat_file(self._path(key), **_whole_at_once(self.fs)))
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -364,6 +388,12 @@ def _arrived(url: str, options: Mapping[str, Any], withheld: tuple[str, ...]) ->
 
 def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _whole_at_once(fs: Any) -> dict[str, int]:
+    """Return what keeps s3fs from asking for the size first, to read in parts: that is one more request per object."""
+    takes_it = "max_concurrency" in inspect.signature(getattr(fs, "_cat_file", fs.cat_file)).parameters
+    return {"max_concurrency": 1} if takes_it and not _S3_PROTOCOLS.isdisjoint(_protocols(fs)) else {}
 
 
 def _version(info: Mapping[str, Any]) -> str | None:

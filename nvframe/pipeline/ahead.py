@@ -13,7 +13,10 @@ Item = TypeVar("Item")
 
 
 def read_ahead(
-    sources: Iterable[Source], begin: Callable[[Source], Iterator[Item]], ahead: int
+    sources: Iterable[Source],
+    begin: Callable[[Source], Iterator[Item]],
+    ahead: int,
+    is_enough: Callable[[list[Source]], bool] = lambda begun: False,
 ) -> Iterator[tuple[Source, Iterator[Item]]]:
     """Yield each source with its items, the first item of the next ones being fetched meanwhile.
 
@@ -24,7 +27,9 @@ def read_ahead(
     begin : callable
         Source to a lazy iterator; only its first item is pulled before its turn, on another thread.
     ahead : int
-        How many sources to begin before their turn.
+        How many sources to begin before their turn, at most.
+    is_enough : callable, optional
+        Whether the sources that wait for their turn, two or more, are likely to be all that will be wanted.
 
     Yields
     ------
@@ -37,11 +42,13 @@ def read_ahead(
     [(1, [0]), (2, [0, 1])]
     """
     waiting: deque[tuple[Source, Future[Iterator[Item]]]] = deque()
-    pool = ThreadPoolExecutor(max(ahead, 1), thread_name_prefix="nvframe-listing")
+    pool = ThreadPoolExecutor(ahead + 1, thread_name_prefix="nvframe-listing")
     try:
         for source in sources:
             waiting.append((source, pool.submit(_begun, begin(source))))
-            if len(waiting) > ahead:
+            while len(waiting) > min(ahead, 1):
+                if len(waiting) <= ahead and not is_enough([each for each, _ in waiting]):
+                    break
                 yield _next(waiting)
         while waiting:
             yield _next(waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -109,13 +110,18 @@ class Candidates:
                     yield self._hand_out(found, collection)
 
     def _listed(self) -> Iterator[Candidate]:
-        # A limit may make a listing needless: then one only is begun before its turn.
-        ahead = self._at_once if self._query.max_images is None else 1
-        for collection, images in read_ahead(self._wanted_collections(), self._begin, ahead):
+        wanted = self._wanted_collections()
+        for collection, images in read_ahead(wanted, self._begin, self._at_once, self._promise_enough):
             if isinstance(collection, Failure):
                 yield collection
             else:
                 yield from self._collection_images(collection, images)
+
+    def _promise_enough(self, collections: list[CollectionRecord | Failure]) -> bool:
+        """Tell whether collections seem to hold all that is still wanted: a limit may make further lists needless."""
+        if self._query.max_images is None:
+            return False
+        return len(self._visited) + sum(map(_promised, collections)) >= self._query.max_images
 
     def _wanted_collections(self) -> Iterator[CollectionRecord | Failure]:
         for found in self._plan.source.collections(self._query.collection_terms):
@@ -388,6 +394,14 @@ def _described(record: ImageRecord) -> ImageRecord:
         if value:
             metadata.setdefault(name, value)
     return replace(record, metadata=metadata)
+
+
+def _promised(collection: CollectionRecord | Failure) -> float:
+    """Return how many images a collection says it has; one that does not say may have any number."""
+    if isinstance(collection, Failure):
+        return 0
+    number = collection.metadata.get("number_of_images")
+    return max(0, number) if isinstance(number, int) else math.inf
 
 
 def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, root: str) -> dict[str, Any]:

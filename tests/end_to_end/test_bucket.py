@@ -12,6 +12,7 @@ import xarray as xr
 import nvframe
 from nvframe import neurovault
 from nvframe.errors import OfflineWarning, StorageError
+from nvframe.storage import FsspecStorage
 from nvframe.testing import NeuroVaultServer, synthetic_corpus
 
 
@@ -75,6 +76,20 @@ def test_the_compatible_calls_store_in_a_bucket(make_bucket, server, tmp_path):
     assert {key for key in in_bucket - on_disk if "1007" not in key} == {
         "neurovault/collection_2/collection_metadata.json"
     }
+
+
+def test_an_empty_prefix_is_one_listing(make_bucket, traffic):
+    make_bucket("lab")
+    storage = FsspecStorage("s3://lab/some/where", profile="lab")
+    storage.put("near/a", b"1")
+    traffic()
+    assert list(storage.list("nea")) == [], "a prefix is a directory, not the beginning of a name"
+    assert [each.key for each in storage.list("near")] == ["near/a"]
+    assert [each.key for each in storage.list()] == ["near/a"]
+    assert list(FsspecStorage("s3://lab/nothing/here", profile="lab").list()) == []
+    assert list(FsspecStorage("s3://lab/nothing", profile="lab").list("collection_1")) == []
+    assert [each.key for each in FsspecStorage("s3://lab", profile="lab").list()] == ["some/where/near/a"]
+    assert [each.partition(" ")[0] for each in traffic()] == ["GET"] * 6
 
 
 def test_few_requests(make_bucket, traffic):
