@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from nvframe.errors import DownloadError
 from nvframe.retry import Breaker, Retry
-from nvframe.types import parsed_json
+from nvframe.types import ByteStream, parsed_json
 
 if TYPE_CHECKING:
     import urllib3
@@ -34,6 +34,7 @@ MIN_BYTES_PER_SECOND = 10_000
 MIN_EXCHANGE_SECONDS = 60.0
 BREAKER_LOSSES = 5
 
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 _RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -214,6 +215,36 @@ class HttpClient:
         finally:
             answer.close()
 
+    @contextmanager
+    def file(
+        self, url: str, start: int = 0, validator: str | None = None, limit: int | None = None
+    ) -> Iterator[ByteStream]:
+        """Open a file once, as `MetadataSource.open_image` hands it on; resumed where the server can.
+
+        Parameters
+        ----------
+        url : str
+            Absolute, or relative to the base URL.
+        start : int, default=0
+            First byte wanted, if `validator` still names the same file.
+        validator : str, optional
+            From the `ByteStream` of an earlier attempt.
+        limit : int, optional
+            Most bytes to accept.
+
+        Raises
+        ------
+        DownloadError
+            As from `stream`; and for a part of the file of which the server does not say where it begins.
+        """
+        # A server that compresses on the fly could not say how many bytes to expect.
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if start and validator:
+            headers |= {"Range": f"bytes={start}-", "If-Range": validator}
+        with self.stream(url, headers) as answer:
+            offset, size = _extent(answer.status, answer.headers)
+            yield ByteStream(size, validator_of(answer.headers), self.chunks(answer, limit), offset)
+
     def _absolute(self, url: str, base: str | None = None) -> str:
         """Return `url` joined to `base`, or raise DownloadError for one that is malformed or leads astray."""
         try:
@@ -288,6 +319,17 @@ class HttpClient:
                 yield chunk
         except HTTPError as error:
             raise DownloadError(f"{address} broke off after {received} bytes", retryable=True) from error
+
+
+def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
+    """Return (offset of the body's first byte, size of the whole file)."""
+    if status == 206:
+        match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        if match is None:
+            raise DownloadError("the server sent a part without saying which", retryable=True)
+        return int(match[1]), int(match[2])
+    length = headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else None
 
 
 def validator_of(headers: Mapping[str, str]) -> str | None:

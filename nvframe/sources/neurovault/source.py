@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from nvframe.errors import DownloadError, SourceError
 from nvframe.filters import IsIn
-from nvframe.http import HttpClient, Retry, validator_of, without_secrets
+from nvframe.http import HttpClient, Retry, without_secrets
 from nvframe.sources.neurovault.paging import Pager, Row
 from nvframe.sources.neurovault.terms import basic_collection_terms, basic_image_terms
 from nvframe.types import ByteStream, CollectionRecord, Failure, ImageRecord, Metadata
@@ -22,8 +22,6 @@ URL = "https://neurovault.org"
 URL_VARIABLE = "NVFRAME_NEUROVAULT_URL"
 MAX_IMAGE_BYTES = 4 << 30
 """No map on NeuroVault comes near; a body that goes on for ever ends here."""
-
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 class NeuroVault:
@@ -126,14 +124,8 @@ class NeuroVault:
         """Open an image's bytes; from `start` on where the server still has the same file and offers ranges."""
         if not record.url:
             raise DownloadError("the record names no file")
-        # A server that compresses on the fly could not say how many bytes to expect.
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        if start and validator:
-            headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-        with self.client.stream(record.url, headers) as answer:
-            offset, size = _extent(answer.status, answer.headers)
-            chunks = self.client.chunks(answer, MAX_IMAGE_BYTES)
-            yield ByteStream(size, validator_of(answer.headers), chunks, offset)
+        with self.client.file(record.url, start, validator, MAX_IMAGE_BYTES) as stream:
+            yield stream
 
     def _checked(
         self,
@@ -211,14 +203,3 @@ def _ids_in(term: object) -> Iterable[str] | None:
     # numpy integers are no int, but stand for one by __index__.
     named = isinstance(term, str) or (hasattr(term, "__index__") and not isinstance(term, bool))
     return [str(term)] if named else None
-
-
-def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
-    """Return (offset of the body's first byte, size of the whole file)."""
-    if status == 206:
-        match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-        if match is None:
-            raise DownloadError("the server sent a part without saying which", retryable=True)
-        return int(match[1]), int(match[2])
-    length = headers.get("Content-Length", "")
-    return 0, int(length) if length.isdecimal() else None

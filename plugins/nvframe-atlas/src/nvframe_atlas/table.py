@@ -33,10 +33,17 @@ class RegionsFormat:
         pandas.DataFrame of shape (images, regions)
             float64, in the frame's order, indexed by the images' ids; an image that could not be read is a
             row of NaN and stands in the frame's failures.
+
+        Raises
+        ------
+        ValueError
+            If `atlas` is none, `names` do not fit it, or the frame comes from a search.
         """
         import numpy as np
         import pandas as pd
 
+        if frame_view.images_meta and not frame_view.images:
+            raise ValueError("this frame comes from a search and has no images: call its fetch() first")
         made = Atlas(atlas, names)
         table = np.full((len(frame_view.images), len(made.names)), np.nan)
         for i in range(len(table)):

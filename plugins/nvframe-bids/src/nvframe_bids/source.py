@@ -120,11 +120,11 @@ class BidsDerivatives:
 
     def images(self, collection: CollectionRecord | None) -> Iterator[ImageRecord | Failure]:
         """Yield a dataset's maps, a directory at a time, by name; those of all datasets for None."""
-        if collection is None:
-            for path in dataset_paths(self.tree):
+        try:
+            for path in [self._dataset(collection.id)] if collection else dataset_paths(self.tree):
                 yield from self._images(path)
-        else:
-            yield from self._images(self._dataset(collection.id))
+        except (DownloadError, SourceError) as error:
+            yield self._failure("", error, collection.id if collection else None)
 
     def _images(self, dataset: str, only: str = "") -> Iterator[ImageRecord | Failure]:
         for found in Images(self.tree, dataset, only):

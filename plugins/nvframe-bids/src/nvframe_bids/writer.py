@@ -54,11 +54,15 @@ class BidsFormat:
 
         Raises
         ------
+        ValueError
+            If the frame comes from a search.
         FileExistsError
             If something is at `url` that may not be replaced.
         StorageError
             If it cannot be written.
         """
+        if frame_view.images_meta and not frame_view.images:
+            raise ValueError("this frame comes from a search and has no images: call its fetch() first")
         remote = protocol_of(str(url)) != "local"
         storage: Any = (
             FsspecStorage(str(url), **(storage_options or {})) if remote else LocalStorage(str(url))
