@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from nvframe.plugins import Plugin
     from nvframe.types import Metadata
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Condition = tuple[str, Any]
+
+KIND_NAMES = ("source", "filter", "storage", "processor", "annotator", "result-format")
+"""What ``--kind`` takes: the kinds of plugins in one word each."""
 
 MODES = ("download_new", "update", "overwrite", "offline")
 DEFAULT_MAX_IMAGES = 100
@@ -30,6 +34,14 @@ _OPERATORS = {
     "~": "Contains",
     "=~": "Pattern",
 }
+
+
+def kind_of(name: str) -> type[Plugin]:
+    """Return the class of the descriptors of a kind, given as one of `KIND_NAMES`."""
+    from nvframe.plugins import KINDS
+
+    (found,) = (kind for kind in KINDS if kind.kind.replace(" ", "-") == name)
+    return found
 
 
 def scalar(text: str) -> Any:

@@ -7,7 +7,9 @@ from dataclasses import asdict
 import click
 
 from nvframe.cli import output
+from nvframe.cli.check import check
 from nvframe.cli.common import verbosity
+from nvframe.cli.new import new
 
 HEADER = ("kind", "name", "distribution", "version", "state", "summary")
 
@@ -20,14 +22,19 @@ Examples:
   nvframe plugins
   nvframe plugins | awk -F'\\t' '$1 == "processor"'
   nvframe plugins --json
+  nvframe plugins check resample-3mm
+  nvframe plugins new lab-words --kind annotator
 """
 
 
-@click.command(epilog=EPILOG)
+@click.group(epilog=EPILOG, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @verbosity
-def plugins(as_json: bool) -> int:
-    """List every plugin, built-in and installed, usable or not."""
+@click.pass_context
+def plugins(context: click.Context, as_json: bool) -> int:
+    """List every plugin, built-in and installed, usable or not; check one, or begin one."""
+    if context.invoked_subcommand is not None:
+        return 0
     from nvframe.registry import default_registry
 
     rows = [asdict(row) for row in default_registry().listing()]
@@ -36,3 +43,7 @@ def plugins(as_json: bool) -> int:
     else:
         output.print_rows(HEADER, [[output.cell(row[name]) for name in HEADER] for row in rows])
     return 0
+
+
+plugins.add_command(check)
+plugins.add_command(new)
