@@ -445,6 +445,36 @@ timeout, on_error, progress
         """
         return dict(Counter((asset.shape, asset.affine) for asset in self.assets).most_common())
 
+    def duplicates(self) -> list[list[int]]:
+        """Find images with equal voxels, such as one map in two collections.
+
+        Such images leak from the training folds into the test folds of a cross-validation. Files are not
+        compared, since every upload is compressed anew, but what they hold, as float32 and turned to RAS+; every
+        image is read once.
+
+        Returns
+        -------
+        list of list of int
+            Groups of two and more rows, each in the frame's order.
+
+        Raises
+        ------
+        IntegrityError
+            If a stored file is damaged; names it.
+
+        Examples
+        --------
+        >>> import nvframe, nvframe.testing
+        >>> data_dir = getfixture("tmp_path")
+        >>> with nvframe.testing.NeuroVaultServer.synthetic() as server:
+        ...     frame = nvframe.fetch(("neurovault", {"url": server.url}), max_images=3, data_dir=data_dir)
+        >>> frame[[0, 1, 0, 2]].duplicates()
+        [[0, 2]]
+        """
+        from nvframe.results.duplicates import duplicates
+
+        return duplicates(self.storage, self.assets)
+
     def to(self, name: str, **params: Any) -> Any:
         """Return the frame in a result format.
 

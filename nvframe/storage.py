@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import itertools
 import os
@@ -192,14 +193,23 @@ def _scanned(directory: str, prefix: str) -> tuple[list[Entry], list[str]]:
         for each in sorted(entries, key=attrgetter("name")):
             try:
                 if each.is_dir():
-                    below.append(each.name)
+                    if not (each.is_symlink() and _leads_back(directory, each.name)):
+                        below.append(each.name)
                     continue
                 stat = each.stat()
-            except FileNotFoundError:
-                continue  # removed since the listing, or a dangling link
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ELOOP):
+                    continue  # removed since the listing, a dangling link, or one to itself
+                raise
             version = f"{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
             found.append(Entry(prefix + each.name, stat.st_size, version))
     return found, below
+
+
+def _leads_back(directory: str, name: str) -> bool:
+    """Tell whether a link leads to a directory that it lies in: there is nothing new behind it, and no end."""
+    target = Path(directory, name).resolve()
+    return Path(directory).resolve().is_relative_to(target)
 
 
 @contextmanager

@@ -202,3 +202,51 @@ def test_one_slice_keeps_its_thickness_on_the_way_back(tmp_path):
     write(tmp_path, [img])
     ds = offline(tmp_path).to_xarray()
     np.testing.assert_array_equal(nvframe.to_nifti(ds.stat_map[0]).affine, img.affine)
+
+
+def test_engine_says_what_it_left_out_and_which_roles_there_are(tmp_path):
+    four_d = nib.Nifti1Image(np.zeros((3, 3, 3, 2), np.float32), np.diag([2, 2, 2, 1]))
+    write(tmp_path, [image(), image(), four_d])
+    root = tmp_path / "neurovault"
+    with pytest.warns(nvframe.errors.PartialResultWarning, match=r"1 of 3 .*image 3: .*not one volume"):
+        assert xr.open_dataset(root, engine="nvframe").id.values.tolist() == [1, 2]
+    nib.save(image(zoom=3.0), root / "collection_1" / "image_1_resampled.nii.gz")
+    with pytest.warns(
+        nvframe.errors.PartialResultWarning, match=r"2 of 3 .*image 2: .*no stored 'resampled'"
+    ):
+        ds = xr.open_dataset(root, engine="nvframe", role="resampled", drop_variables=["licence", "nothing"])
+    assert ds.id.values.tolist() == [1]
+    assert "licence" not in ds.coords
+    with pytest.raises(
+        ValueError, match=r"no image has a stored 'smooth': there are 'original' \(3 of 3 images\)"
+    ):
+        xr.open_dataset(root, engine="nvframe", role="smooth")
+
+
+def test_a_directory_that_links_to_itself_is_listed_once(tmp_path):
+    write(tmp_path, [image()])
+    root = tmp_path / "neurovault"
+    (root / "collection_1" / "again").symlink_to(root)
+    (root / "collection_2").symlink_to("collection_1")
+    (root / "me").symlink_to(".")
+    storage = nvframe.storage.LocalStorage(str(root))
+    keys = [entry.key for entry in storage.list()]
+    names = ["collection_metadata.json", "image_1.nii.gz", "image_1_metadata.json"]
+    assert keys == [f"collection_{n}/{name}" for n in (1, 2) for name in names]
+
+
+def test_long_notes_cost_what_they_weigh(tmp_path):
+    frame = offline_with_notes(tmp_path)
+    column = frame.to_xarray().notes
+    assert column.dtype == object
+    assert column.values.tolist() == ["x" * 100_000, "short"]
+
+
+def offline_with_notes(directory):
+    import json
+
+    write(directory, [image(), image()])
+    for number, note in ((1, "x" * 100_000), (2, "short")):
+        sidecar = directory / "neurovault" / "collection_1" / f"image_{number}_metadata.json"
+        sidecar.write_text(json.dumps({"id": number, "collection_id": 1, "notes": note}))
+    return offline(directory)

@@ -108,3 +108,27 @@ def test_storage_options_for_all_calls_leave_local_directories_alone(nvframe_ser
         assert len(nvframe.fetch(image_ids=[1001], data_dir=tmp_path)) == 1
     with pytest.raises(nvframe.errors.PluginError, match=r"'local'.*'profile'"):
         nvframe.fetch(data_dir=tmp_path, storage_options={"profile": "lab"})
+
+
+def test_the_same_map_in_another_file_is_a_duplicate(stored, brain):
+    """Uploads differ in compression, orientation, type and header, and hold one map all the same."""
+    original = brain(0)
+    flipped = original.as_reoriented(np.array([[0, -1], [2, 1], [1, 1]]))
+    single = nib.Nifti1Image(original.get_fdata(dtype="f4")[..., None], original.affine)
+    zero = nib.Nifti1Image(np.array(original.dataobj), original.affine)
+    zero.header["descrip"] = b"uploaded again"
+    almost = nib.Nifti1Image(np.array(original.dataobj), original.affine)
+    almost.dataobj[4, 4, 4] += 1e-3
+    frame = stored(original, brain(1), flipped, almost, zero, brain(1), single)
+    assert frame.duplicates() == [[0, 2, 4, 6], [1, 5]]
+    assert frame[[1, 3]].duplicates() == []
+
+
+def test_a_damaged_file_is_named(stored, brain):
+    frame = stored(brain(0), brain(1))
+    path = frame.local_paths()[1]
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(nvframe.errors.IntegrityError, match=r"image_2\.nii\.gz.*fetch it again"):
+        frame.duplicates()
+    with pytest.raises(nvframe.errors.IntegrityError, match=r"image_2\.nii\.gz.*fetch it again"):
+        frame.to_xarray().stat_map.load()
