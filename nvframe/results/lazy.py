@@ -65,17 +65,18 @@ class ImageStack(BackendArray):
         within = tuple(slice(k, k + 1) if isinstance(k, int | np.integer) else k for k in voxels)
         wanted = np.atleast_1d(chosen)
         shape = tuple(len(np.arange(n)[k]) for n, k in zip(self.lattice.shape, within, strict=True))
+        if len(wanted) == 1:  # as it lies in the file, which costs no turning round
+            with np.errstate(over="ignore", invalid="ignore"):
+                one = np.array(_outer(self._image(int(wanted[0])), within), dtype=self.dtype, order="K")
+            return one[None][kept]
         values = np.empty((len(wanted), *shape), dtype=self.dtype)
 
         def fill(position: int) -> None:
             with np.errstate(over="ignore", invalid="ignore"):  # what no float32 can hold becomes infinite
                 values[position] = _outer(self._image(int(wanted[position])), within)
 
-        if len(wanted) == 1:
-            fill(0)
-        else:
-            with ThreadPoolExecutor(min(READERS, max(len(wanted), 1))) as pool:
-                list(pool.map(fill, range(len(wanted))))
+        with ThreadPoolExecutor(min(READERS, max(len(wanted), 1))) as pool:
+            list(pool.map(fill, range(len(wanted))))
         return values[kept]
 
     def _image(self, row: int) -> Any:

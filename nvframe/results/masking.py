@@ -40,11 +40,12 @@ class Voxels:
     index: Any
 
     def positions(self) -> Any:
-        """Return where each voxel lies in the raveled array; −1 outside it."""
-        start = np.array([low for low, _ in self.lattice.box])
+        """Return where each voxel lies in the raveled array, in C and in Fortran order; −1 outside it."""
+        start, shape = np.array([low for low, _ in self.lattice.box]), self.lattice.shape
         within = self.index - start
-        found = np.ravel_multi_index(tuple(within.T), self.lattice.shape, mode="clip")
-        return np.where(((within >= 0) & (within < self.lattice.shape)).all(axis=1), found, -1)
+        axes = tuple(within.T)
+        found = [np.ravel_multi_index(axes, shape, mode="clip", order=order) for order in ("C", "F")]
+        return np.where(((within >= 0) & (within < shape)).all(axis=1), found, -1)
 
     def mm(self) -> Any:
         """Return the voxels' centres, (voxels, 3)."""
@@ -154,10 +155,14 @@ def _ascending(array: xr.DataArray) -> xr.DataArray:
 
 
 def taken(values: Any, positions: Any, fill: float) -> Any:
-    """Return the voxels at `positions` of the raveled last three axes; `fill` where they are not finite."""
-    flat = values.reshape(*values.shape[:-3], -1)
-    found = flat.take(positions, axis=-1, mode="clip")  # −1 is clipped, then filled
-    return np.where(np.isfinite(found) & (positions >= 0), found, found.dtype.type(fill))
+    """Return the voxels at `positions` of the last three axes; `fill` where they are not finite."""
+    if values.ndim == 3 and values.flags.f_contiguous:  # as files hold them
+        flat, places = values.ravel("F"), positions[1]
+    else:
+        flat, places = values.reshape(*values.shape[:-3], -1), positions[0]
+    found = flat.take(places, axis=-1, mode="clip")  # −1 is clipped, then filled
+    found[~(np.isfinite(found) & (places >= 0))] = fill
+    return found
 
 
 def _one_by_one(array: xr.DataArray, take: Any) -> Any:
@@ -165,7 +170,7 @@ def _one_by_one(array: xr.DataArray, take: Any) -> Any:
     variable = array.variable
     if variable.ndim == 3:
         return take(variable.values)
-    rows = np.empty((variable.sizes["image"], len(take.keywords["positions"])), dtype=variable.dtype)
+    rows = np.empty((variable.sizes["image"], take.keywords["positions"].shape[1]), dtype=variable.dtype)
 
     def fill(row: int) -> None:
         rows[row] = take(variable.isel(image=row).values)
@@ -177,7 +182,7 @@ def _one_by_one(array: xr.DataArray, take: Any) -> Any:
 
 def _from_dask(array: xr.DataArray, take: Any) -> Any:
     """Stay lazy, map by map."""
-    sizes = {"output_sizes": {"voxel": len(take.keywords["positions"])}, "allow_rechunk": True}
+    sizes = {"output_sizes": {"voxel": take.keywords["positions"].shape[1]}, "allow_rechunk": True}
     taken_lazily = xr.apply_ufunc(
         take,
         array.variable,

@@ -85,7 +85,7 @@ class Shard:
     lattice : Lattice
         Of the Zarr.
     positions : ndarray or None
-        Of a mask's voxels in the lattice's box; None for whole maps.
+        As `Voxels.positions` gives them; None for whole maps.
     fill : float
         For what lies outside an image's field of view.
     """
