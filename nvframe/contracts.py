@@ -25,6 +25,9 @@ class MetadataSource(Protocol):
     The core pulls at most one page ahead of what it uses, re-applies every term and filter, verifies
     the bytes and retries; a source only has to answer. It must pickle: workers open images.
 
+    An image that is stored is known by its metadata alone. They must hold ``id``, ``collection_id`` and ``file`` (the
+    record's url), and ``file_size`` and ``modify_date`` where the record has a size and a date of change.
+
     It may have a method ``parameters()`` that returns, as JSON values, what tells its images from those of another
     of its kind, such as an address, and never a credential: their directory is named by it. Without one the
     caller's parameters are taken.

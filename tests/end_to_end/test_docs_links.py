@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMED = re.compile(r"tests/[\w/]+\.py(?:::\w+)?")
+NAMED = re.compile(r"(?:plugins/[\w-]+/)?tests/[\w/]+\.py(?:::\w+)?")
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
 
 

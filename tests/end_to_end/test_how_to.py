@@ -21,13 +21,17 @@ ELSEWHERE = re.compile(
 )  # needs what no test has, such as SLURM
 TOLD_FOR_NILEARN = ("ica-of-maps", "stop-signal-meta-analysis")
 FURTHER = "## Further with nvframe"
-TESTED_BELOW = set(TOLD_FOR_NILEARN)
+TESTED_BELOW = {*TOLD_FOR_NILEARN}
+TESTED_ELSEWHERE = {"first-plugin"}  # in test_plugin_docs.py, with the package that it is about
 NEEDS_A_BUCKET = {"storage"}
+HAVE_THEIR_OWN_TEST = TESTED_BELOW | TESTED_ELSEWHERE | NEEDS_A_BUCKET
 STOPPING = ((46, 18, 8), (-46, 16, 4), (6, 16, 52), (52, -42, 30))
 
 
 def pages():
-    return sorted([*DOCS.glob("how-to/*.md"), *DOCS.glob("tutorial/*.md")])
+    folders = ("how-to", "tutorial", "reference/hooks")
+    found = [path for folder in folders for path in DOCS.glob(f"{folder}/*.md")]
+    return sorted([*found, DOCS / "reference/plugin-api.md"])
 
 
 def code_of(page):
@@ -63,7 +67,9 @@ def test_every_block_is_python(page):
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in pages() if p.stem not in TESTED_BELOW | NEEDS_A_BUCKET], ids=lambda page: page.stem
+    "page",
+    [p for p in pages() if p.stem not in HAVE_THEIR_OWN_TEST],
+    ids=lambda page: page.stem,
 )
 def test_page_runs_from_top_to_bottom(page, reader):
     run(code_of(page), page.stem)
