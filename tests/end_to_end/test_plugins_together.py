@@ -1,5 +1,6 @@
 """The plugins of this repository side by side: one fetch through all of them, and what is left without each."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -93,6 +94,29 @@ def test_a_source_a_bucket_two_processors_in_order_and_two_annotators(study, hem
     url = frame.to("bids", url="s3://lab/derived", storage_options={"profile": "lab"})
     back = nvframe.search(("bids", {"root": url, "storage_options": {"profile": "lab"}}))
     assert [meta["name"] for meta in back.images_meta] == [meta["name"] for meta in frame.images_meta]
+
+
+def test_they_use_what_is_open_to_all():
+    allowed = {"nvframe", "nvframe.testing"} | {
+        f"nvframe.{room}"
+        for room in (
+            "contracts",
+            "credentials",
+            "errors",
+            "filters",
+            "http",
+            "imaging",
+            "plugins",
+            "storage",
+            "types",
+        )
+    }
+    for path in (Path(__file__).parents[2] / "plugins").glob("*/src/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "nvframe":
+                rooms = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+                assert ".".join(node.module.split(".")[:2]) in allowed, f"{path.name} imports {node.module}"
+                assert not any("._" in room for room in rooms), f"{path.name} imports a private name"
 
 
 # Uninstalled: an environment in which all is as it is here, except that one distribution is not there.
