@@ -11,6 +11,7 @@ from nvframe.cli.fetch import fetch
 from nvframe.cli.mirror import mirror
 from nvframe.cli.plugins import plugins
 from nvframe.cli.search import search
+from nvframe.cli.stage import stage
 from nvframe.cli.trouble import Group
 
 EPILOG = """\b
@@ -19,6 +20,7 @@ Examples:
   nvframe search --where "map_type=T map"             what NeuroVault has
   nvframe fetch --collection-id 658 --data-dir maps   images of one collection, to ./maps
   nvframe fetch --max-images 20 --resample --words    on one 3 mm grid, with Neurosynth's words
+  nvframe stage neurovault s3://lab/maps --resample   as files and one array, for colleagues
   nvframe mirror maps --port 8000                     serve what is stored to colleagues
 
 \b
@@ -54,7 +56,7 @@ def app(context: click.Context) -> int:
     return 0
 
 
-for _command in (search, fetch, mirror, plugins, demo):
+for _command in (search, fetch, stage, mirror, plugins, demo):
     app.add_command(_command)
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nvframe.cli import output
-from nvframe.cli.common import KIND_NAMES, kind_of, verbosity
+from nvframe.cli.common import verbosity
 from nvframe.cli.trouble import FAILED, OK, say
+from nvframe.cli.values import KIND_NAMES, kind_of
 from nvframe.errors import PluginError
 
 if TYPE_CHECKING:

@@ -1,141 +1,22 @@
-"""What the commands share: options, and how their values are read."""
+"""The options that commands share, and what they stand for in a call."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nvframe.cli.values import ALL, Condition, condition, limit, pair, selector, shard
+
 if TYPE_CHECKING:
-    from nvframe.plugins import Plugin
+    from nvframe.frame import Frame
     from nvframe.types import Metadata
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Condition = tuple[str, Any]
-
-KIND_NAMES = ("source", "filter", "storage", "processor", "annotator", "result-format")
-"""What ``--kind`` takes: the kinds of plugins in one word each."""
-
 MODES = ("download_new", "update", "overwrite", "offline")
 DEFAULT_MAX_IMAGES = 100
-ALL = -1
-
-_CONDITION = re.compile(r"(?P<field>[^=!<>~]+)(?P<operator>!=|>=|<=|=~|=|>|<|~)(?P<value>.*)", re.DOTALL)
-_OPERATORS = {
-    "!=": "NotEqual",
-    ">=": "GreaterOrEqual",
-    "<=": "LessOrEqual",
-    ">": "GreaterThan",
-    "<": "LessThan",
-    "~": "Contains",
-    "=~": "Pattern",
-}
-
-
-def kind_of(name: str) -> type[Plugin]:
-    """Return the class of the descriptors of a kind, given as one of `KIND_NAMES`."""
-    from nvframe.plugins import KINDS
-
-    (found,) = (kind for kind in KINDS if kind.kind.replace(" ", "-") == name)
-    return found
-
-
-def scalar(text: str) -> Any:
-    """Return the JSON scalar that `text` spells, else the text itself.
-
-    Examples
-    --------
-    >>> scalar("true"), scalar("12"), scalar("T map"), scalar('"12"'), scalar("[1]")
-    (True, 12, 'T map', '12', '[1]')
-    """
-    value = _json(text)
-    return text if isinstance(value, list | dict) else value
-
-
-def _json(text: str) -> Any:
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except ValueError:
-        return text
-
-
-def condition(text: str) -> Condition:
-    """Return the field and the value or value operator that ``FIELD=VALUE`` and its relatives stand for.
-
-    Examples
-    --------
-    >>> condition("map_type=T map"), condition("number_of_subjects>=20")
-    (('map_type', 'T map'), ('number_of_subjects', GreaterOrEqual(20)))
-    """
-    found = _CONDITION.fullmatch(text)
-    if found is None:
-        raise click.BadParameter(
-            f"{text!r} is no condition: write FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE or FIELD~TEXT"
-        )
-    field, sign, value = found["field"].strip(), found["operator"], found["value"]
-    if sign == "=":
-        return field, scalar(value)
-    from nvframe import filters
-
-    if sign == "=~":
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise click.BadParameter(f"{value!r} is no regular expression: {error}") from error
-    return field, getattr(filters, _OPERATORS[sign])(value if "~" in sign else scalar(value))
-
-
-def selector(text: str) -> Any:
-    """Return the plugin selector that ``NAME`` or ``NAME:key=value,key=value`` stands for.
-
-    Examples
-    --------
-    >>> selector("smooth:fwhm=6"), selector("resample:target=[3,3,3],interpolation=nearest")
-    (('smooth', {'fwhm': 6}), ('resample', {'target': [3, 3, 3], 'interpolation': 'nearest'}))
-    """
-    name, colon, given = text.partition(":")
-    if not colon:
-        return name
-    # a comma parts parameters only where another one begins
-    return name, dict(pair(part) for part in re.split(r",(?=\w+=)", given))
-
-
-def pair(text: str) -> tuple[str, Any]:
-    """Return the key and the value of ``KEY=VALUE``, a JSON value if it parses."""
-    key, sign, value = text.partition("=")
-    if not (sign and key):
-        raise click.BadParameter(f"{text!r} is not key=value")
-    return key, _json(value)
-
-
-def limit(text: str) -> int:
-    """Return a number of images, or `ALL`."""
-    if text == "all":
-        return ALL
-    if not text.isdecimal():
-        raise click.BadParameter(f"{text!r} is neither a number of images nor 'all'")
-    return int(text)
-
-
-def shard(text: str) -> tuple[int, int]:
-    """Return the part of the images that ``I/N`` stands for.
-
-    Examples
-    --------
-    >>> shard("0/8")
-    (0, 8)
-    """
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise click.BadParameter(f"{text!r} is no part: write 0/8 to 7/8 for eight jobs")
-    return int(index), int(count)
 
 
 def _be_verbose(context: click.Context, _: click.Parameter, level: int) -> None:
@@ -149,23 +30,14 @@ verbosity = click.option(
 )
 
 _conditions = partial(click.option, multiple=True, type=condition, metavar="FIELD=VALUE")
+_plugins = partial(click.option, multiple=True, type=selector, metavar="NAME[:key=value,...]")
 
-_SELECTION = (
-    click.argument("source", default="neurovault", type=selector, metavar="[SOURCE]"),
-    click.option(
-        "--where",
-        multiple=True,
-        type=condition,
-        metavar="FIELD=VALUE",
-        help="Condition on images; repeat to add.",
-    ),
-    click.option(
-        "--collection-where",
-        multiple=True,
-        type=condition,
-        metavar="FIELD=VALUE",
-        help="Condition on collections.",
-    ),
+_SOURCE = (click.argument("source", default="neurovault", type=selector, metavar="[SOURCE]"),)
+
+_QUERY = (
+    _conditions("--where", help="Condition on images; repeat to add."),
+    _conditions("--collection-where", help="Condition on collections."),
+    _plugins("--filter", "filters", help="Keep what an installed filter keeps."),
     click.option(
         "--collection-id", "collection_ids", multiple=True, metavar="ID", help="Images of this collection."
     ),
@@ -188,7 +60,7 @@ _SELECTION = (
         help="Leave out thresholded, non-MNI, ROI and atlas images.  [default: yes, unless ids are given]",
     ),
     click.option(
-        "--data-dir", metavar="PATH|URL", help="Where datasets are stored.  [default: NVFRAME_DATA, ...]"
+        "--timeout", default=10.0, show_default=True, help="Seconds to connect, and between two reads."
     ),
     click.option(
         "--storage-option",
@@ -197,18 +69,76 @@ _SELECTION = (
         metavar="KEY=VALUE",
         help="For a remote data directory; repeat.",
     ),
-    click.option(
-        "--timeout", default=10.0, show_default=True, help="Seconds to connect, and between two reads."
-    ),
     verbosity,
+)
+
+_PLACE = (
+    click.option(
+        "--data-dir", metavar="PATH|URL", help="Where datasets are stored.  [default: NVFRAME_DATA, ...]"
+    ),
+)
+
+_WORK = (
+    _plugins("--processor", "processors", help="Apply, in the order given."),
+    click.option(
+        "--resample", is_flag=True, help="Bring all onto one 3 mm grid first: --processor resample-3mm."
+    ),
+    _plugins("--annotator", "annotators", help="Ask for knowledge on each image."),
+    click.option("--words", is_flag=True, help="Ask Neurosynth for words: --annotator neurosynth-words."),
+    click.option(
+        "--mode",
+        type=click.Choice(MODES, case_sensitive=False),
+        default="download_new",
+        show_default=True,
+        help="update fetches again what changed, overwrite all; offline uses what is stored.",
+    ),
+    click.option("--workers", type=click.IntRange(1), default=8, show_default=True, help="Images at a time."),
 )
 
 
 def selection(command: Command) -> Command:
+    """Add the source, the options that say which images are meant, and where they are stored."""
+    return _with(_SOURCE + _QUERY + _PLACE, command)
+
+
+def conditions(command: Command) -> Command:
     """Add the options that say which images are meant."""
-    for option in reversed(_SELECTION):
+    return _with(_QUERY, command)
+
+
+def work(command: Command) -> Command:
+    """Add the options that say what is done with each image."""
+    return _with(_WORK, command)
+
+
+def _with(options: Sequence[Any], command: Command) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def fetched(
+    *,
+    processors: Sequence[Any],
+    resample: bool,
+    annotators: Sequence[Any],
+    words: bool,
+    mode: str,
+    workers: int,
+    **query: Any,
+) -> Frame:
+    """Return what `work` and the options about images ask for, with progress shown."""
+    import nvframe
+
+    return nvframe.fetch(
+        **query_of(**query),
+        processors=["resample-3mm", *processors] if resample else list(processors),
+        annotators=["neurosynth-words", *annotators] if words else list(annotators),
+        mode=mode,
+        max_workers=workers,
+        on_error="ignore",
+        progress=True,
+    )
 
 
 def query_of(
@@ -216,6 +146,7 @@ def query_of(
     source: Any,
     where: Sequence[Condition],
     collection_where: Sequence[Condition],
+    filters: Sequence[Any],
     collection_ids: Sequence[str],
     image_ids: Sequence[str],
     max_images: int | None,
@@ -244,6 +175,7 @@ def query_of(
         "collection_terms": collection_terms,
         "image_filter": image_filter,
         "collection_filter": collection_filter,
+        "filters": list(filters),
         "image_ids": list(image_ids) or None,
         "collection_ids": list(collection_ids) or None,
         "max_images": max_images,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nvframe.cli import output
-from nvframe.cli.common import MODES, query_of, selection, selector
+from nvframe.cli.common import fetched, selection, work
 from nvframe.cli.trouble import say
 
 if TYPE_CHECKING:
@@ -31,52 +29,17 @@ Examples:
 Run the same command again to complete a fetch that was cut short: what is stored is not fetched again.
 """
 
-_plugins = partial(click.option, multiple=True, type=selector, metavar="NAME[:key=value,...]")
-
 
 @click.command(epilog=EPILOG, short_help="Fetch images and store them.")
 @selection
-@_plugins("--processor", "processors", help="Apply, in the order given.")
-@click.option(
-    "--resample", is_flag=True, help="Bring all onto one 3 mm grid first: --processor resample-3mm."
-)
-@_plugins("--annotator", "annotators", help="Ask for knowledge on each image.")
-@click.option("--words", is_flag=True, help="Ask Neurosynth for words: --annotator neurosynth-words.")
-@click.option(
-    "--mode",
-    type=click.Choice(MODES, case_sensitive=False),
-    default="download_new",
-    show_default=True,
-    help="update fetches again what changed, overwrite all; offline uses what is stored.",
-)
-@click.option("--workers", type=click.IntRange(1), default=8, show_default=True, help="Images at a time.")
+@work
 @click.option(
     "--to-csv", type=click.Path(dir_okay=False, path_type=Path), help="Write a table of the images."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document: report, images, failures.")
-def fetch(
-    processors: Sequence[Any],
-    resample: bool,
-    annotators: Sequence[Any],
-    words: bool,
-    mode: str,
-    workers: int,
-    to_csv: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> int:
+def fetch(to_csv: Path | None, as_json: bool, **options: Any) -> int:
     """Fetch the images of SOURCE that meet all conditions, and store them."""
-    import nvframe
-
-    frame = nvframe.fetch(
-        **query_of(**options),
-        processors=["resample-3mm", *processors] if resample else list(processors),
-        annotators=["neurosynth-words", *annotators] if words else list(annotators),
-        mode=mode,
-        max_workers=workers,
-        on_error="ignore",
-        progress=True,
-    )
+    frame = fetched(**options)
     if to_csv is not None:
         frame.to_pandas().to_csv(to_csv)
     if as_json:

@@ -9,8 +9,9 @@ from string import Template
 
 import click
 
-from nvframe.cli.common import KIND_NAMES, kind_of, verbosity
+from nvframe.cli.common import verbosity
 from nvframe.cli.trouble import OK
+from nvframe.cli.values import KIND_NAMES, kind_of
 from nvframe.errors import PluginError
 
 EPILOG = """\b

@@ -24,3 +24,6 @@ def nvframe_result_formats() -> Iterator[ResultFormatPlugin]:
         "a Zarr that grows, for xarray anywhere",
         requires=("nvframe[zarr]",),
     )
+    yield ResultFormatPlugin(
+        "manifest", "nvframe.results.manifest:ManifestFormat", "a JSON list of what is stored, with checksums"
+    )

@@ -3,7 +3,8 @@
 import click
 import pytest
 
-from nvframe.cli.common import ALL, MODES, condition, limit, query_of, selector
+from nvframe.cli.common import MODES, query_of
+from nvframe.cli.values import ALL, condition, limit, selector
 from nvframe.filters import matches
 from nvframe.pipeline import plan
 
@@ -79,6 +80,8 @@ def made(**options):
     rest = {
         "source": "neurovault",
         "max_images": None,
+        "filters": (),
+        "shard": None,
         "default_terms": True,
         "data_dir": None,
         "timeout": 10.0,

@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 
-from nvframe.cli.common import KIND_NAMES
+from nvframe.cli.values import KIND_NAMES
 from nvframe.plugins import KINDS, AnnotatorPlugin, ImageProcessorPlugin
 from nvframe.processing.processors import Smooth
 from nvframe.registry import Registry, installed
