@@ -18,7 +18,7 @@ EPILOG = """\b
 URL is where datasets go, such as s3://bucket/prefix or a directory. Below it come
   SOURCE/                the files, as `nvframe fetch --data-dir URL` stores them
   SOURCE.zarr            one array (image, x, y, z), which grows with each call
-  SOURCE-manifest.json   ids, sizes, sha256, modify dates and DOIs of all that was staged
+  SOURCE-manifest.json   ids, sizes, sha256, modify dates, DOIs of all that was staged
 Conditions are those of `nvframe search`.
 
 \b
@@ -26,7 +26,7 @@ Examples:
   nvframe stage neurovault s3://bucket/maps --max-images all --resample --storage-option profile=lab
   nvframe stage neurovault s3://bucket/maps --collection-id 658 --resample --words
   nvframe stage neurovault /shared/maps --no-zarr --shard 0/8
-  nvframe stage bids:root=s3://openneuro-derivatives/x s3://bucket/maps --processor resample:target=MNI152NLin6Asym-2mm
+  nvframe stage neurovault s3://bucket/maps --processor resample:target=MNI152NLin6Asym-2mm
 
 \b
 Maps of different grids have no array in common: bring them onto one with --resample or --processor.
