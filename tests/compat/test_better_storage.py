@@ -18,6 +18,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from nibabel.filebasedimages import ImageFileError
 
+from nvframe import storage
 from nvframe.errors import OfflineWarning, PartialResultWarning
 from nvframe.mirror.stored import StoredFile
 
@@ -168,9 +169,9 @@ def test_a_kill_leaves_every_json_whole(sides, server, monkeypatch, defect_of_ni
             nilearn.fetch(mode="offline")
 
     # ours: at each of the moments of a write, in a call that replaces everything
-    for moment in ("write_bytes", "replace"):
+    for where, moment in ((storage, "_write"), (os, "replace")):
         with monkeypatch.context() as patch:
-            patch.setattr(Path, moment, killed)
+            patch.setattr(where, moment, killed)
             with pytest.raises(KilledError):
                 ours.fetch(max_images=3, mode="overwrite")
         for path in ours.root.rglob("*.json"):
