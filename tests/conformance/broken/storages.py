@@ -2,7 +2,6 @@
 
 import io
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -205,7 +204,7 @@ class BrokenFreshness(Kit):
 
 class Versionless(LocalStorage):
     def list(self, prefix=""):
-        return [replace(entry, version="1") for entry in super().list(prefix)]
+        return [entry._replace(version="1") for entry in super().list(prefix)]
 
 
 class BrokenVersion(Kit):
