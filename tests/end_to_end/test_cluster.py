@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+import xarray as xr
 
 import nvframe
 from nvframe.errors import NvframeError, PluginError, StorageError
@@ -172,6 +173,37 @@ def test_a_bucket_is_filled_with_the_workers_own_credentials(make_bucket, guarde
         pool.__exit__(None, None, None)
     assert (len(frame), frame.failures) == (12, [])
     assert frame.load(11).get_fdata().any()
+
+
+def test_a_zarr_is_filled_by_the_cluster(tmp_path):
+    frame = everything(None, tmp_path)
+    by_threads, by_cluster = str(tmp_path / "threads.zarr"), str(tmp_path / "cluster.zarr")
+    frame.to_zarr(by_threads)
+    with dask_cluster() as client:
+        frame.to_zarr(by_cluster, executor=client.get_executor(pure=False))
+    with xr.open_zarr(by_threads) as one, xr.open_zarr(by_cluster) as other:
+        assert other.status.values.tolist() == [1] * 12
+        xr.testing.assert_identical(one.load(), other.load())
+
+
+def test_a_zarr_in_a_bucket_is_filled_with_the_workers_own_credentials(make_bucket, guarded, monkeypatch):
+    make_bucket("lab")
+    own = guarded()
+    frame = everything(None, "s3://lab/maps", storage_options=own)
+    with dask_cluster() as client, pytest.raises(StorageError, match="set credentials in their environment"):
+        frame.to_zarr("s3://lab/cube.zarr", storage_options=own, executor=client.get_executor(pure=False))
+    with monkeypatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", own["key"])
+        environment.setenv("AWS_SECRET_ACCESS_KEY", own["secret"])
+        pool = dask_cluster()
+        client = pool.__enter__()
+    try:
+        frame.to_zarr("s3://lab/cube.zarr", storage_options=own, executor=client.get_executor(pure=False))
+    finally:
+        pool.__exit__(None, None, None)
+    with xr.open_zarr("s3://lab/cube.zarr", storage_options=own) as ds:
+        assert ds.status.values.tolist() == [1] * 12
+        assert ds.stat_map.notnull().any(("x", "y", "z")).all()
 
 
 def test_workers_without_credentials_say_where_to_set_them(make_bucket, guarded):
