@@ -422,7 +422,7 @@ class OneFile(Shelf):
 
         def chunks():
             while self.rest:
-                threading.Event().wait(0.02)
+                threading.Event().wait(0.1)
                 yield self.rest.pop(0) if self.rest else b""
 
         return ByteStream(len(body), tag, chunks(), start)

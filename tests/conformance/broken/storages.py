@@ -220,7 +220,7 @@ class Piecemeal(LocalStorage):
         with path.open("wb") as file:
             file.write(body[: len(body) // 2])
             file.flush()
-            threading.Event().wait(0.02)
+            threading.Event().wait(0.1)
             file.write(body[len(body) // 2 :])
 
 
@@ -244,7 +244,7 @@ class BrokenFailure(Kit):
 class Stateful(LocalStorage):
     def put(self, key, data):
         self.key = checked_key(key)
-        threading.Event().wait(0.02)
+        threading.Event().wait(0.1)
         super().put(self.key, data)
 
 
