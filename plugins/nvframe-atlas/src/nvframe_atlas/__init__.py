@@ -12,7 +12,10 @@ from nvframe.plugins import AnnotatorPlugin, ResultFormatPlugin
 def nvframe_result_formats() -> Iterator[ResultFormatPlugin]:
     """Yield the result format ``regions``."""
     yield ResultFormatPlugin(
-        "regions", "nvframe_atlas.table:RegionsFormat", summary="a DataFrame, a column per region of an atlas"
+        "regions",
+        "nvframe_atlas.table:RegionsFormat",
+        summary="a DataFrame, a column per region of an atlas",
+        conformance="nvframe_atlas.conformance:ResultFormatKit",
     )
 
 
@@ -23,4 +26,5 @@ def nvframe_annotators() -> Iterator[AnnotatorPlugin]:
         "regions",
         "nvframe_atlas.annotator:Regions",
         summary="values in an atlas' regions, stored beside each map",
+        conformance="nvframe_atlas.conformance:AnnotatorKit",
     )

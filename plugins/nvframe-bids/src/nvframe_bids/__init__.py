@@ -18,6 +18,7 @@ def nvframe_metadata_sources() -> Iterator[MetadataSourcePlugin]:
         "nvframe_bids.source:BidsDerivatives",
         summary="maps in BIDS derivatives, in a directory or a bucket",
         url=_SPECIFICATION,
+        conformance="nvframe_bids.conformance:SourceKit",
     )
 
 
@@ -29,4 +30,5 @@ def nvframe_result_formats() -> Iterator[ResultFormatPlugin]:
         "nvframe_bids.writer:BidsFormat",
         summary="BIDS derivatives, a dataset per collection",
         url=_SPECIFICATION,
+        conformance="nvframe_bids.conformance:ResultFormatKit",
     )

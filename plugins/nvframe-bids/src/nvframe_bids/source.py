@@ -62,6 +62,7 @@ class BidsDerivatives:
 
     def __init__(self, root: Any, storage_options: Mapping[str, Any] | None = None) -> None:
         self.tree = Tree(str(root), storage_options)
+        self._paths: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"BidsDerivatives({self.tree.url!r})"
@@ -82,9 +83,11 @@ class BidsDerivatives:
     def collections(self, terms: Metadata) -> Iterator[CollectionRecord | Failure]:
         """Yield the datasets, in the order of their paths."""
         found = False
+        self.tree.refresh()
         try:
             for path in dataset_paths(self.tree):
                 found = True
+                self._paths[self._collection_id(path)] = path
                 yield self._collection(path)
             if not found:
                 raise SourceError(self._emptiness())
@@ -138,7 +141,10 @@ class BidsDerivatives:
         return self._collection_record(self._dataset(collection_id))
 
     def _dataset(self, collection_id: str) -> str:
+        if collection_id in self._paths:
+            return self._paths[collection_id]
         for path in dataset_paths(self.tree):
+            self._paths[self._collection_id(path)] = path
             if self._collection_id(path) == collection_id:
                 return path
         raise SourceError(f"{self.tree.url} has no dataset {collection_id!r:.160}")

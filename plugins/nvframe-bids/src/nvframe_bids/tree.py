@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from nvframe.credentials import advice, travelling
 from nvframe.errors import DownloadError, SourceError
 from nvframe.http import without_secrets
 from nvframe.types import parsed_json
+
+_USER = re.compile(r"(?<=://)[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Tree:
     def url(self) -> str:
         """The root without credentials: an absolute path, or a URL."""
         if "://" in self.root and not self.root.startswith("file://"):
-            return without_secrets(self.root)
+            return without_secrets(self.root) if self.root.startswith("http") else _USER.sub("", self.root)
         return self._path if hasattr(self, "_path") else self.root
 
     def url_of(self, path: str) -> str:
@@ -112,7 +115,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return [], []
         except Exception as error:
-            raise self._lost(path, error) from error
+            raise self.lost(path, error) from error
         directories, files = [], []
         for info in sorted(found, key=lambda info: str(info["name"])):
             name = str(info["name"]).rstrip("/").rpartition("/")[2]
@@ -127,12 +130,16 @@ class Tree:
                 files.append(File(below, info.get("size"), _validator(info), _modified(info)))
         return directories, files
 
+    def refresh(self) -> None:
+        """Forget what was listed: another process may have written since."""
+        self._fs.invalidate_cache()
+
     def exists(self) -> bool:
         """Tell whether there is anything at the root."""
         try:
             return bool(self._fs.exists(self._path))
         except Exception as error:
-            raise self._lost("", error) from error
+            raise self.lost("", error) from error
 
     def json(self, path: str) -> Mapping[str, Any]:
         """Return a JSON object; SourceError if it is none, DownloadError if it cannot be read."""
@@ -141,7 +148,7 @@ class Tree:
         except ValueError as error:
             raise SourceError(f"{path} is no valid JSON") from error
         except Exception as error:
-            raise self._lost(path, error) from error
+            raise self.lost(path, error) from error
         if not isinstance(value, dict):
             raise SourceError(f"{path} holds no JSON object")
         return value
@@ -151,7 +158,7 @@ class Tree:
         try:
             info = self._fs.info(self._full(path))
         except Exception as error:
-            raise self._lost(path, error) from error
+            raise self.lost(path, error) from error
         return File(path, info.get("size"), _validator(info), _modified(info))
 
     def chunks(self, path: str, start: int, size: int = 1 << 18) -> Iterator[bytes]:
@@ -162,12 +169,13 @@ class Tree:
                 while chunk := file.read(size):
                     yield chunk
         except Exception as error:
-            raise self._lost(path, error) from error
+            raise self.lost(path, error) from error
 
     def _full(self, path: str) -> str:
         return f"{self._path}/{path}" if path else self._path
 
-    def _lost(self, path: str, error: Exception) -> DownloadError:
+    def lost(self, path: str, error: Exception) -> DownloadError:
+        """Return the error that says what could not be read."""
         missing = isinstance(error, FileNotFoundError)
         what = "is not there" if missing else f"cannot be read: {type(error).__name__}: {_bare(str(error))}"
         retryable = not isinstance(error, FileNotFoundError | PermissionError)
@@ -175,7 +183,7 @@ class Tree:
 
 
 def _bare(text: str) -> str:
-    return " ".join(without_secrets(word) if "://" in word else word for word in text.split())
+    return _USER.sub("", " ".join(text.split()))
 
 
 def _validator(info: Mapping[str, Any]) -> str | None:

@@ -16,4 +16,5 @@ def nvframe_metadata_sources() -> Iterator[MetadataSourcePlugin]:
         "nvframe_zenodo.source:Zenodo",
         summary="NIfTI files in Zenodo's records",
         url="https://developers.zenodo.org",
+        conformance="nvframe_zenodo.conformance:SourceKit",
     )

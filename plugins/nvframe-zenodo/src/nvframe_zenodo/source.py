@@ -90,6 +90,9 @@ class Zenodo:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_listed": {}}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
     def parameters(self) -> dict[str, Any]:
         """Return what tells these images from another query's."""
         wanted = {"query": self._query} if self._query else {"records": self._records}
