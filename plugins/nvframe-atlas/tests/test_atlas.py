@@ -78,6 +78,14 @@ def test_labels_may_be_stored_as_floating_point_numbers():
     np.testing.assert_array_equal(Atlas(labels_img("float32")).values(img), Atlas(labels_img()).values(img))
 
 
+def test_a_label_may_be_negative():
+    img = a_map(AFFINES["shifted"])
+    negative = labels_img().get_fdata()
+    negative[negative == 5] = -5
+    values = Atlas(nib.Nifti1Image(negative.astype("int16"), AFFINES["as it is"])).values(img)
+    np.testing.assert_array_equal(values, Atlas(labels_img()).values(img)[[2, 0, 1, 3]])
+
+
 def test_a_region_outside_the_field_of_view_is_unknown():
     whole = a_map(AFFINES["as it is"])
     part = nib.Nifti1Image(whole.get_fdata()[:4], whole.affine)

@@ -92,13 +92,13 @@ class Atlas:
             raise ProcessingError(f"an image of shape {data.shape} and type {data.dtype} is not one volume")
         volume = np.nan_to_num(data.reshape(data.shape[:3]).astype(np.float64), posinf=0, neginf=0)
         regions = self._on_grid_of(img)
-        values = _fitted(volume, regions) if self._is_maps else _means(volume, regions, self._labels)
+        values = _fitted(volume, regions) if self._is_maps else _means(volume, regions, len(self._labels))
         if np.isnan(values).all():
             raise ProcessingError("no region of the atlas lies in the image's field of view")
         return values
 
     def _on_grid_of(self, img: Any) -> Any:
-        """Return the atlas' voxels on an image's grid; the latest are kept, as images often share one."""
+        """Return the atlas on an image's grid; the latest is kept, as images often share one."""
         import numpy as np
 
         grid = (np.asarray(img.affine, dtype=float).tobytes(), tuple(img.shape[:3]))
@@ -106,12 +106,11 @@ class Atlas:
         if latest is None or latest[0] != grid:
             kind = "linear" if self._is_maps else "nearest"
             try:
-                made = np.nan_to_num(
-                    np.asanyarray(resample(self.img, img.affine, img.shape[:3], kind).dataobj)
-                )
+                made = np.asanyarray(resample(self.img, img.affine, img.shape[:3], kind).dataobj)
             except ProcessingError as error:
                 raise ProcessingError(f"the atlas cannot be put onto the image's grid: {error}") from error
-            latest = self._latest = (grid, made)
+            made = np.nan_to_num(made)
+            latest = self._latest = (grid, made if self._is_maps else _numbered(made, self._labels))
         return latest[1]
 
 
@@ -143,15 +142,23 @@ def _labels_in(data: Any) -> Any:
     return labels
 
 
-def _means(volume: Any, regions: Any, labels: NDArray[Any]) -> NDArray[Any]:
-    """Return the mean over each label's voxels."""
+def _numbered(data: Any, labels: NDArray[Any]) -> NDArray[Any]:
+    """Return each voxel's region as its number among the labels, from 1 on; 0 for none."""
     import numpy as np
 
-    found, index = np.unique(regions.reshape(volume.shape), return_inverse=True)
-    index = index.ravel()
-    means = np.bincount(index, volume.ravel()) / np.bincount(index)
-    at = {int(label): mean for label, mean in zip(found, means, strict=True)}
-    return np.array([at.get(label, np.nan) for label in labels.tolist()])
+    known = np.concatenate([[0], labels])
+    order = np.argsort(known)  # a label may be negative
+    numbers: NDArray[Any] = order[np.searchsorted(known, data.ravel(), sorter=order)]
+    return numbers
+
+
+def _means(volume: Any, numbers: Any, regions: int) -> NDArray[Any]:
+    """Return the mean over the voxels of each region; NaN for one without any."""
+    import numpy as np
+
+    sums, counts = (np.bincount(numbers, of, regions + 1)[1:] for of in (volume.ravel(), None))
+    means: NDArray[Any] = np.divide(sums, counts, out=np.full(regions, np.nan), where=counts > 0)
+    return means
 
 
 def _fitted(volume: Any, regions: Any) -> NDArray[Any]:
