@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -246,6 +247,26 @@ class TestZarr(ResultFormatConformance):
         (tmp_path / "notes/thesis.txt").write_text("years of work")
         with pytest.raises(NvframeError):
             result_format.build(frame, str(tmp_path / "notes"))
+
+
+class TestManifest(ResultFormatConformance):
+    plugin = built_in(ResultFormatPlugin, "manifest")
+    writes = True
+    expected_failures = {"images_keep_their_order": "a manifest is in the order of the keys"}
+
+    def ids(self, result):
+        return [row["id"] for row in json.loads(Path(result).read_text())["images"]]
+
+    def test_overwrites_only_when_told(self, result_format, frame, tmp_path):
+        """It adds to what it has written itself; anything else it leaves alone."""
+        url = str(tmp_path / "built.json")
+        result_format.build(frame, url)
+        assert len(self.ids(result_format.build(frame.part((0,)), url))) == 3
+        assert len(self.ids(result_format.build(frame.part((0,)), url, overwrite=True))) == 1
+        (tmp_path / "notes.txt").write_text("years of work")
+        with pytest.raises(NvframeError):
+            result_format.build(frame, str(tmp_path / "notes.txt"))
+        assert (tmp_path / "notes.txt").read_text() == "years of work"
 
 
 def test_all_of_them_are_here():

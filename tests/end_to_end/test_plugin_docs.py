@@ -40,6 +40,13 @@ def test_every_hook_has_its_page():
         assert "```python\n" in page(path.stem)
 
 
+def test_what_is_built_in_is_listed(nvframe_registry):
+    listed = (ROOT / "docs/reference/hooks.md").read_text(encoding="utf-8")
+    for kind in KINDS:
+        (row,) = re.findall(rf"^\| `nvframe_{kind.plural}\(\)` .*\| (.+) \|$", listed, re.M)
+        assert set(re.findall(r"`([^`]+)`", row)) == set(nvframe_registry.names(kind))
+
+
 @pytest.mark.parametrize("name", KITS)
 def test_every_check_is_on_its_hooks_page(name):
     written = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page(name), re.M))
