@@ -55,7 +55,11 @@ class MetadataSource(Protocol):
         ...
 
     def images(self, collection: CollectionRecord | None) -> Iterable[ImageRecord | Failure]:
-        """Yield a collection's images lazily, in a stable order; ``None`` asks for a flat listing of all."""
+        """Yield a collection's images lazily, in a stable order.
+
+        ``None`` asks for a listing of all images, in any order, which is worth having where it takes few requests;
+        raise NotImplementedError where there is none.
+        """
         ...
 
     def get_collection(self, collection_id: str) -> CollectionRecord:

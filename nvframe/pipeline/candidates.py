@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nvframe import layout
 from nvframe.cache import Cache
-from nvframe.errors import DownloadError, SourceError
-from nvframe.filters import keep_all, matches, normalise
-from nvframe.http import without_secrets
+from nvframe.errors import SourceError
+from nvframe.filters import keep_all, matches
 from nvframe.pipeline.ahead import read_ahead
+from nvframe.pipeline.asking import Asking, described, described_collection
 from nvframe.pipeline.plan import Query
-from nvframe.pipeline.work import Outcome, Task, WorkPlan
+from nvframe.pipeline.reuse import Found, Reuse
+from nvframe.pipeline.work import WorkPlan
 from nvframe.stored import Fields, StoredImage, as_dict, path_keys
-from nvframe.types import ORIGINAL, Asset, CollectionRecord, Failure, ImageRecord, Metadata
+from nvframe.types import Asset, CollectionRecord, Failure, ImageRecord, Metadata, checked_id
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-Found = Task | Outcome
 Candidate = Found | Failure
 
 
@@ -40,7 +37,9 @@ class Candidates:
     known : sequence of (ImageRecord, collection metadata)
         What an earlier search described already.
     at_once : int
-        How many collections may be listed at once.
+        How many lists or records the source may be asked for at once.
+    only_metadata : bool
+        Whether nothing will be downloaded: then all images may be listed in one go before the first is handed on.
 
     Attributes
     ----------
@@ -55,18 +54,27 @@ class Candidates:
         cache: Cache,
         known: Sequence[tuple[ImageRecord, Metadata]] = (),
         at_once: int = 1,
+        only_metadata: bool = False,
     ) -> None:
         self._at_once = at_once
         self._query = query
         self._plan = plan
         self._cache = cache
+        self._asking = Asking(plan.source, at_once)
+        self._reuse = Reuse(plan, cache, query.mode)
+        self._image_filters = tuple(each for each in query.image_filters if each is not keep_all)
+        self._flat = only_metadata and self._nothing_limits()
         self._visited: set[str] = set()
         self._given_up: set[str] = set()
         self._stopped = False
         self._examined: dict[str, set[str]] = {"collection": set(), "image": set()}
-        self._image_filters = tuple(each for each in query.image_filters if each is not keep_all)
         self._known = {record.id: record for record, _ in known}
         self.collections = {record.collection_id: dict(collection) for record, collection in known}
+
+    def _nothing_limits(self) -> bool:
+        query = self._query
+        terms = query.collection_terms or query.image_terms or query.collection_filters or self._image_filters
+        return not terms and query.max_images is None and query.shard.count == 1
 
     def stop(self) -> None:
         """Yield nothing more."""
@@ -91,51 +99,65 @@ class Candidates:
     # By terms: local hits by (collection id, id), then the server's order.
 
     def _by_terms(self) -> Iterator[Candidate]:
-        if self._query.mode in ("download_new", "offline"):
+        if self._uses_stored():
             yield from self._stored()
         if self._query.mode != "offline":
-            yield from self._listed()
+            yield from self._listed(self._wanted_collections())
+
+    def _uses_stored(self) -> bool:
+        return self._query.mode in ("download_new", "offline")
 
     def _stored(self) -> Iterator[Found]:
         for collection_id in self._cache.collection_ids():
             collection = self._cache.collection(collection_id)
-            if collection is None or not self._keeps_collection(collection):
+            if collection is not None and self._keeps_collection(collection):
+                yield from self._stored_collection(collection_id, collection)
+
+    def _stored_collection(self, collection_id: str, collection: Metadata) -> Iterator[Found]:
+        for stored in self._cache.images(collection_id):
+            if stored.image_id in self._visited:
                 continue
-            for stored in self._cache.images(collection_id):
-                metadata = self._examinable(stored)
-                if not self._keeps_image(stored.image_id, metadata):
-                    continue
-                found = self._at_hand(stored, metadata)
+            metadata = self._examinable(stored)
+            if self._keeps_image(stored.image_id, metadata):
+                found = self._reuse.at_hand(stored, metadata)
                 if found is not None:
                     yield self._hand_out(found, collection)
-
-    def _listed(self) -> Iterator[Candidate]:
-        wanted = self._wanted_collections()
-        for collection, images in read_ahead(wanted, self._begin, self._at_once, self._promise_enough):
-            if isinstance(collection, Failure):
-                yield collection
-            else:
-                yield from self._collection_images(collection, images)
-
-    def _promise_enough(self, collections: list[CollectionRecord | Failure]) -> bool:
-        """Tell whether collections seem to hold all that is still wanted: a limit may make further lists needless."""
-        if self._query.max_images is None:
-            return False
-        return len(self._visited) + sum(map(_promised, collections)) >= self._query.max_images
 
     def _wanted_collections(self) -> Iterator[CollectionRecord | Failure]:
         for found in self._plan.source.collections(self._query.collection_terms):
             if isinstance(found, Failure):
                 yield found
                 continue
-            collection = replace(found, metadata=normalise(found.metadata))
+            collection = described_collection(found)
             if self._stopped:
                 return
-            if self._keeps_collection(collection.metadata) and not self._is_complete(collection):
+            if self._keeps_collection(collection.metadata) and not self._reuse.is_complete(collection):
                 yield collection
 
+    def _listed(self, collections: Iterable[CollectionRecord | Failure]) -> Iterator[Candidate]:
+        for collection, images in read_ahead(collections, self._begin, self._at_once, self._promise_enough):
+            if isinstance(collection, Failure):
+                yield collection
+                continue
+            yield from self._collection_images(collection, images)
+            if self._query.by_ids and self._uses_stored():
+                # What a failed page hid from us, or the server no longer lists, is still served.
+                stored = self._cache.collection(collection.id) or {"id": collection.id}
+                yield from self._stored_collection(collection.id, stored)
+
     def _begin(self, collection: CollectionRecord | Failure) -> Iterator[ImageRecord | Failure]:
-        return iter(()) if isinstance(collection, Failure) else iter(self._plan.source.images(collection))
+        if isinstance(collection, Failure) or self._query.mode == "offline":
+            return iter(())
+        if self._query.by_ids and self._reuse.is_complete(collection):
+            return iter(())
+        return self._asking.images(collection, self._flat)
+
+    def _promise_enough(self, collections: list[CollectionRecord | Failure]) -> bool:
+        """Tell whether collections seem to hold all that is still wanted: a limit may make further lists needless."""
+        return self._query.max_images is not None and self._are_enough(sum(map(_promised, collections)))
+
+    def _are_enough(self, more: float) -> bool:
+        return self._query.max_images is not None and len(self._visited) + more >= self._query.max_images
 
     def _collection_images(
         self, collection: CollectionRecord, images: Iterable[ImageRecord | Failure]
@@ -146,91 +168,79 @@ class Candidates:
             if isinstance(found, Failure):
                 yield found
             elif found.id not in self._visited:
-                record = _described(found)
+                record = described(found)
                 if self._keeps_image(record.id, record.metadata):
-                    yield self._remote(record, collection.metadata)
+                    yield self._hand_out(self._reuse.task(record), collection.metadata)
 
     # By ids: the images of the collections, then the images, in the order asked for; first mention wins.
 
     def _by_ids(self) -> Iterator[Candidate]:
-        for collection_id in self._query.collection_ids:
-            yield from self._wanted_collection(collection_id)
-        for image_id in self._query.image_ids:
-            if image_id not in self._visited:
-                yield from self._wanted_image(image_id)
+        yield from self._listed(self._named_collections())
+        images = self._asking.each(
+            self._query.image_ids, self._image_at_hand, self._asking.image, self._are_enough
+        )
+        found = self._asking.with_collections(images, self._unknown_collection, self._are_enough)
+        for image, collection in found:
+            if isinstance(image, Failure):
+                yield image
+            elif isinstance(collection, Failure):
+                yield replace(collection, image_id=_id_of(image), collection_id=None)
+            elif _id_of(image) not in self._visited:
+                yield from self._named_image(image, collection)
 
-    def _wanted_collection(self, collection_id: str) -> Iterator[Candidate]:
-        try:
-            collection = self._collection_record(collection_id)
-        except (DownloadError, SourceError) as error:
-            yield self._failure(error, collection_id=collection_id)
-            return
-        if not self._keeps_collection(collection.metadata):
-            return
-        if self._query.mode == "offline" or self._is_complete(collection):
-            yield from self._stored_collection(collection_id)
-            return
-        yield from self._collection_images(collection, self._plan.source.images(collection))
-        if self._query.mode == "download_new":
-            # What a failed page hid from us, or the server no longer lists, is still served.
-            yield from self._stored_collection(collection_id)
+    def _named_collections(self) -> Iterator[CollectionRecord | Failure]:
+        for found in self._asking.each(
+            self._query.collection_ids, self._collection_at_hand, self._asking.collection, lambda more: False
+        ):
+            if isinstance(found, Failure) or self._keeps_collection(found.metadata):
+                yield found
 
-    def _stored_collection(self, collection_id: str) -> Iterator[Found]:
-        collection = self._cache.collection(collection_id) or {"id": collection_id}
-        for stored in self._cache.images(collection_id):
-            metadata = self._examinable(stored)
-            if stored.image_id not in self._visited and self._keeps_image(stored.image_id, metadata):
-                found = self._at_hand(stored, metadata)
-                if found is not None:
-                    yield self._hand_out(found, collection)
-
-    def _collection_record(self, collection_id: str) -> CollectionRecord:
-        stored = None
-        if self._query.mode in ("download_new", "offline"):
-            stored = self._cache.collection(collection_id)
-        if stored is None and self._query.mode == "offline":
-            raise SourceError("not stored, and the network is off")
+    def _collection_at_hand(self, collection_id: str) -> CollectionRecord | Failure | None:
+        if (odd := _problem_with(collection_id)) is not None:
+            return self._asking.failure(odd, collection_id=collection_id)
+        stored = self._cache.collection(collection_id) if self._uses_stored() else None
         if stored is not None:
             return CollectionRecord(self._plan.source.name, collection_id, stored)
-        found = self._plan.source.get_collection(collection_id)
-        return replace(found, metadata=normalise(found.metadata))
+        if self._query.mode == "offline":
+            return self._asking.failure(_not_stored(), collection_id=collection_id)
+        return None
 
-    def _wanted_image(self, image_id: str) -> Iterator[Candidate]:
-        try:
-            stored = self._cache.find(image_id) if self._query.mode in ("download_new", "offline") else None
-            found = self._at_hand(stored, stored.metadata) if stored else None
-            if stored is not None and found is not None:
-                known = self._cache.collection(stored.collection_id)
-                if known is not None or self._query.mode == "offline":
-                    yield from self._kept(found, known or {"id": stored.collection_id}, self._hand_out)
-                    return
-            if self._query.mode == "offline":
-                raise SourceError("not stored, and the network is off")
-            record = self._known.get(image_id) or self._plan.source.get_image(image_id)
-            record = _described(record)
-            collection = self._collection_of(record)
-        except (DownloadError, SourceError) as error:
-            yield self._failure(error, image_id=image_id)
-            return
-        yield from self._kept(
-            self._task(record), collection, lambda task, meta: self._remote(task.record, meta)
-        )
+    def _image_at_hand(self, image_id: str) -> Found | ImageRecord | Failure | None:
+        """Return an image as it is stored, or as an earlier search described it; None where the source must tell."""
+        if (odd := _problem_with(image_id)) is not None:
+            return self._asking.failure(odd, image_id=image_id)
+        stored = self._cache.find(image_id) if self._uses_stored() else None
+        found = self._reuse.at_hand(stored, stored.metadata) if stored else None
+        if stored is not None and found is not None:
+            described_here = self._cache.collection(stored.collection_id) is not None
+            if described_here or self._query.mode == "offline":
+                return found
+        if self._query.mode == "offline":
+            return self._asking.failure(_not_stored(), image_id=image_id)
+        record = self._known.get(image_id)
+        return None if record is None else described(record)
 
-    def _collection_of(self, record: ImageRecord) -> Metadata:
-        known = self.collections.get(record.collection_id)
-        return known if known is not None else self._collection_record(record.collection_id).metadata
+    def _unknown_collection(self, image: Found | ImageRecord | Failure) -> str | None:
+        """Return the id of an image's collection, if only the source can tell of it."""
+        if not isinstance(image, ImageRecord) or image.collection_id in self.collections:
+            return None
+        at_hand = self._uses_stored() and self._cache.collection(image.collection_id) is not None
+        return None if at_hand else image.collection_id
 
-    def _kept(
-        self, found: Found, collection: Metadata, handing: Callable[[Any, Metadata], Found]
+    def _named_image(
+        self, image: Found | ImageRecord, collection: CollectionRecord | None
     ) -> Iterator[Found]:
-        record = found.record
-        if self._keeps_collection(collection) and self._keeps_image(record.id, record.metadata):
-            yield handing(found, collection)
+        record = image if isinstance(image, ImageRecord) else image.record
+        metadata = collection.metadata if collection else self._collection_metadata(record.collection_id)
+        if self._keeps_collection(metadata) and self._keeps_image(record.id, record.metadata):
+            found = self._reuse.task(record) if isinstance(image, ImageRecord) else image
+            yield self._hand_out(found, metadata)
+
+    def _collection_metadata(self, collection_id: str) -> Metadata:
+        known = self.collections.get(collection_id) or self._cache.collection(collection_id)
+        return known or {"id": collection_id}
 
     # One image.
-
-    def _remote(self, record: ImageRecord, collection: Metadata) -> Found:
-        return self._hand_out(self._task(record), collection)
 
     def _hand_out(self, found: Found, collection: Metadata) -> Found:
         record = found.record
@@ -239,101 +249,9 @@ class Candidates:
             self.collections[record.collection_id] = dict(collection)
         return found
 
-    def _task(self, record: ImageRecord) -> Task:
-        """Return the task for an image that the source described; reuses what is stored, as the mode allows."""
-        stored = self._cache.image(record.collection_id, record.id)
-        if stored is None:
-            return Task(record, stale=self._files(record))
-        moved = stored.fields.get("modify_date") != record.metadata.get("modify_date")
-        if self._query.mode == "overwrite" or (self._query.mode == "update" and moved):
-            return Task(record, previous=True, recorded=stored.assets, stale=self._files(record))
-        return self._reusing(record, stored)
-
-    def _reusing(self, record: ImageRecord, stored: StoredImage) -> Task:
-        assets = self._sound_assets(stored)
-        annotated = self._annotated(stored, assets.get(self._plan.role))
-        return Task(record, assets, annotated, previous=True, recorded=stored.assets)
-
-    def _files(self, record: ImageRecord) -> tuple[str, ...]:
-        """Return the keys of the files that would be believed without a record."""
-        present = self._cache.entries(record.collection_id)
-        keys = (
-            layout.asset_key(record.collection_id, record.id, role) for role in (ORIGINAL, layout.RESAMPLED)
-        )
-        return tuple(key for key in keys if key in present)
-
     def _examinable(self, stored: StoredImage) -> Metadata:
         """Return metadata to decide by; a caller's own filters are given a dict."""
         return stored.metadata if self._image_filters else stored.fields
-
-    def _at_hand(self, stored: StoredImage, metadata: Metadata) -> Found | None:
-        """Return what makes of a stored image what is wanted; None where that takes a server."""
-        wanted = None if self._plan.annotators else self._sound(stored)
-        if wanted is not None:
-            return Outcome(self._record_of(stored, metadata), wanted)
-        record = self._record_of(stored, metadata if isinstance(metadata, dict) else as_dict(metadata))
-        task = self._reusing(record, stored)
-        at_hand = self._plan.role in task.assets or (self._plan.steps and ORIGINAL in task.assets)
-        return task if at_hand else None
-
-    def _record_of(self, stored: StoredImage, metadata: Metadata) -> ImageRecord:
-        url, size, modified = map(metadata.get, ("file", "file_size", "modify_date"))
-        return ImageRecord(
-            self._plan.source.name,
-            stored.image_id,
-            stored.collection_id,
-            str(url or ""),
-            metadata,
-            size if isinstance(size, int) and size > 0 else None,
-            modified if isinstance(modified, str) else None,
-        )
-
-    def _sound_assets(self, stored: StoredImage) -> dict[str, Asset]:
-        """Return the stored assets that this plan can use; a processed one only if its whole chain is the same."""
-        wanted = self._sound(stored)
-        if wanted is not None:
-            return {self._plan.role: wanted}  # nothing has to be made, so nothing else is looked at
-        assets = dict(stored.assets)
-        assets.pop(self._plan.role, None)
-        original = self._cache.asset(stored, ORIGINAL)
-        return assets if original is None else {**assets, ORIGINAL: original}
-
-    def _sound(self, stored: StoredImage) -> Asset | None:
-        """Return the wanted asset, if it is stored and made as this plan would make it."""
-        wanted = self._cache.asset(stored, self._plan.role)
-        if wanted is None or (self._plan.steps and not self._is_current(stored, wanted)):
-            return None
-        return wanted
-
-    def _is_current(self, stored: StoredImage, asset: Asset) -> bool:
-        if not asset.chain:
-            return True  # nilearn's own, taken as made with its defaults
-        original = self._cache.asset(stored, ORIGINAL)
-        same_source = original is None or original.sha256 == asset.chain[0]
-        return same_source and asset.chain[1:] == self._plan.identities
-
-    def _annotated(self, stored: StoredImage, asset: Asset | None) -> frozenset[str]:
-        if not self._plan.annotators:
-            return frozenset()
-        return frozenset(
-            name
-            for name, file in self._plan.annotation_names(asset).items()
-            if self._cache.has_annotation(stored.collection_id, stored.image_id, file)
-        )
-
-    def _is_complete(self, collection: CollectionRecord) -> bool:
-        """Tell whether storage holds all of a collection, so that it need not be listed."""
-        promised = collection.metadata.get("number_of_images")
-        if (
-            self._query.mode not in ("download_new", "offline")
-            or not isinstance(promised, int)
-            or not promised
-        ):
-            return False
-        at_hand = sum(
-            self._at_hand(each, each.fields) is not None for each in self._cache.images(collection.id)
-        )
-        return at_hand >= promised
 
     # Conditions.
 
@@ -369,31 +287,21 @@ class Candidates:
                 hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
                 yield f"no {level} has a field {key!r}{hint}"
 
-    def _failure(
-        self, error: Exception, image_id: str | None = None, collection_id: str | None = None
-    ) -> Failure:
-        source = self._plan.source
-        url = without_secrets(getattr(getattr(source, "client", None), "base_url", source.name))
-        retryable = isinstance(error, DownloadError) and error.retryable
-        return Failure(
-            "list", source.name, image_id, collection_id, url, type(error).__name__, str(error), retryable
-        )
+
+def _not_stored() -> SourceError:
+    return SourceError("not stored, and the network is off")
 
 
-def _described(record: ImageRecord) -> ImageRecord:
-    """Return a record whose metadata are normalised, and say themselves what the record says besides."""
-    metadata = normalise(record.metadata)
-    stated = {
-        "id": record.id,
-        "collection_id": record.collection_id,
-        "file": record.url,
-        "file_size": record.size,
-        "modify_date": record.modified,
-    }
-    for name, value in stated.items():
-        if value:
-            metadata.setdefault(name, value)
-    return replace(record, metadata=metadata)
+def _problem_with(asked: str) -> SourceError | None:
+    try:
+        checked_id(asked)
+    except SourceError as error:
+        return error
+    return None
+
+
+def _id_of(image: Found | ImageRecord) -> str:
+    return image.id if isinstance(image, ImageRecord) else image.record.id
 
 
 def _promised(collection: CollectionRecord | Failure) -> float:

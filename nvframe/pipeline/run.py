@@ -17,8 +17,9 @@ from nvframe import layout
 from nvframe.cache import Cache
 from nvframe.errors import NvframeError, PartialResultWarning, StorageError, warn_caller
 from nvframe.pipeline import dispatch
-from nvframe.pipeline.candidates import Candidate, Candidates, Found, shown_metadata
+from nvframe.pipeline.candidates import Candidate, Candidates, shown_metadata
 from nvframe.pipeline.plan import Query
+from nvframe.pipeline.reuse import Found
 from nvframe.pipeline.window import Window
 from nvframe.pipeline.work import Outcome, Task, WorkPlan
 from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata, json_bytes
@@ -88,7 +89,7 @@ def run(
 
 def find(query: Query, plan: WorkPlan) -> RunResult:
     """Return what `query` finds, as metadata only: nothing is downloaded or stored."""
-    return _Run(query, plan).find()
+    return _Run(query, plan, only_metadata=True).find()
 
 
 class _Run:
@@ -101,13 +102,14 @@ class _Run:
         max_workers: int = 8,
         observers: Sequence[Observer] = (),
         known: Sequence[tuple[ImageRecord, Metadata]] = (),
+        only_metadata: bool = False,
     ) -> None:
         self._query = query
         self._plan = plan
         self._max_workers = max_workers
         self._observers = observers
         self._cache = Cache(plan.storage)
-        self._candidates = Candidates(query, plan, self._cache, known, max_workers)
+        self._candidates = Candidates(query, plan, self._cache, known, max_workers, only_metadata)
         self._result = RunResult()
         self._started = time.monotonic()
         self._in_a_row = 0

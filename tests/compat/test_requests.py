@@ -55,7 +55,7 @@ def test_a_complete_collection_is_not_listed(sides, server):
     _, ours = sides(server)
     ours.fetch(**EVERYTHING | {"max_images": 6})
     ours.fetch(**EVERYTHING)
-    assert ours.listings == ["/api/collections/2/images/", "/api/collections/3/images/"]
+    assert sorted(ours.listings) == ["/api/collections/2/images/", "/api/collections/3/images/"]
     ours.fetch(**EVERYTHING)
     assert ours.paths("/") == ["/api/collections/"]
     ours.fetch(**EVERYTHING | {"max_images": 12})

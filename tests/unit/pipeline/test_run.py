@@ -633,3 +633,72 @@ def test_an_interrupted_call_makes_no_further_attempt(server, tmp_path):
         )
     asked = [request for request in server.requests if "/media/" in request.path]
     assert len(asked) < 50
+
+
+# How much is asked at once
+
+
+def test_ids_are_asked_for_side_by_side_and_come_in_order(tmp_path, server):
+    """Each answer waits until a second question is there: one after the other would never end."""
+    asked = threading.Barrier(2, timeout=10)
+
+    class Shy(NeuroVault):
+        def get_image(self, image_id):
+            asked.wait()
+            return super().get_image(image_id)
+
+    frame = nvframe.fetch(Shy(server.url), image_ids=[1009, 1002, 1001, 1005], data_dir=tmp_path)
+    assert ids(frame) == ["1009", "1002", "1001", "1005"]
+    collections = [r.path for r in server.requests if re.fullmatch(r"/api/collections/\d/", r.path)]
+    assert sorted(collections) == [f"/api/collections/{n}/" for n in (1, 2, 3)], "each is asked for once"
+
+
+def test_no_more_ids_are_asked_for_than_a_limit_leaves_wanted(tmp_path, server):
+    assert ids(fetch(tmp_path, image_ids=[1001, 1002, 1003, 1004, 1005], max_images=2)) == ["1001", "1002"]
+    asked = [r for r in server.requests if r.path.startswith("/api/images/")]
+    assert len(asked) <= 4, "two records and two collections ahead"
+
+
+def test_a_lost_collection_costs_its_images_only(tmp_path, server):
+    server.faults.add("status", r"^/api/collections/2/$", times=None, status=404)
+    frame = fetch(tmp_path, image_ids=[1001, 1005, 1006, 1009], on_error="ignore")
+    assert ids(frame) == ["1001", "1009"]
+    assert [(failure.stage, failure.image_id) for failure in frame.failures] == [
+        ("list", "1005"),
+        ("list", "1006"),
+    ]
+
+
+def test_a_search_for_everything_lists_all_images_in_one_go(server, caplog):
+    everything = {"image_terms": {}, "collection_terms": {}, "max_images": None}
+    found = nvframe.search("neurovault", **everything)
+    assert ids(found) == ALL
+    assert sorted(listings(server)) == ["/api/collections/", "/api/images/"]
+    server.clear()
+    assert ids(nvframe.search("neurovault", **everything | {"image_terms": {"is_valid": True}})) == ALL
+    assert "/api/images/" not in listings(server), "pages of collections, where something limits the query"
+
+
+def test_what_the_listing_of_all_lost_is_listed_again(server, caplog):
+    class Forgetful(NeuroVault):
+        def images(self, collection):
+            for record in super().images(collection):
+                if collection is not None or record.id != "1006":
+                    yield record
+
+    with caplog.at_level("DEBUG", logger="nvframe"):
+        found = nvframe.search(Forgetful(server.url), image_terms={}, collection_terms={}, max_images=None)
+    assert ids(found) == ALL
+    assert sorted(listings(server)) == ["/api/collections/", "/api/collections/2/images/", "/api/images/"]
+    assert "collection 2: 3 of 4 images in the listing of all; listed by its own pages" in caplog.text
+
+
+def test_a_source_without_a_listing_of_all_is_asked_for_each_collection(server):
+    class Plain(NeuroVault):
+        def images(self, collection):
+            if collection is None:
+                raise NotImplementedError
+            return super().images(collection)
+
+    found = nvframe.search(Plain(server.url), image_terms={}, collection_terms={}, max_images=None)
+    assert ids(found) == ALL
