@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nvframe.errors import StorageError
+from nvframe.errors import NvframeError, StorageError
 from nvframe.layout import is_remote
 from nvframe.options import current_options
 from nvframe.storage import FsspecStorage, LocalStorage
@@ -52,6 +52,8 @@ class ManifestFormat:
         ------
         StorageError
             If a file that is no manifest of the same dataset lies at `url`, or it cannot be written.
+        NvframeError
+            If the frame comes from a search: nothing is stored then.
 
         Notes
         -----
@@ -59,6 +61,8 @@ class ManifestFormat:
         (what made the file of the original; empty for the original itself), ``source_sha256`` (of that original),
         ``modify_date`` and ``doi``.
         """
+        if len(frame_view.assets) != len(frame_view.images_meta):
+            raise NvframeError("this frame comes from a search: call its fetch() first")
         place, _, name = url.rpartition("/")
         storage = _storage(place or ".", storage_options)
         known = {} if overwrite else _rows_of(storage, name, frame_view.storage.url)
