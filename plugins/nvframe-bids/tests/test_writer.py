@@ -11,6 +11,7 @@ import pytest
 
 import nvframe
 from nvframe_bids.labels import file_stem, label
+from nvframe_bids.writer import _directory_name
 
 
 @pytest.fixture
@@ -103,7 +104,9 @@ def test_maps_of_subjects_go_back_to_where_they_were(tree, tmp_path):
     assert {path.name for path in (tmp_path / "out").rglob("*map.nii.gz")} == there
     (boldref,) = (tmp_path / "out").rglob("*_boldref.nii.gz")
     assert boldref.parent.parts[-2:] == ("sub-01", "func")
-    for dataset in (tmp_path / "out/derivatives").iterdir():
+    datasets = sorted((tmp_path / "out/derivatives").iterdir())
+    assert [path.name for path in datasets] == ["collection-derivatives.glm", "collection-derivatives.prep"]
+    for dataset in datasets:
         assert errors_in(dataset) == []
 
 
@@ -141,6 +144,13 @@ def test_a_bucket_is_written_too(frame, bucket):
     assert frame.to("bids", url="s3://lab/study", storage_options=options) == "s3://lab/study"
     selector = ("bids", {"root": "s3://lab/study", "storage_options": options})
     assert len(nvframe.search(selector, image_terms={})) == 5
+
+
+@pytest.mark.parametrize(
+    ("identifier", "name"), [(658, "658"), ("a.b", "a.b"), ("../../x", "x"), ("..", "unknown")]
+)
+def test_a_collection_cannot_leave_the_study(identifier, name):
+    assert _directory_name(identifier) == name
 
 
 def test_two_images_never_share_a_name():

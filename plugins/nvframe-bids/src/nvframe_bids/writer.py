@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from nvframe.errors import IntegrityError
+from nvframe.errors import IntegrityError, SourceError
 from nvframe.imaging import nifti
 from nvframe.storage import FsspecStorage, LocalStorage, protocol_of
-from nvframe.types import Failure, parsed_json
+from nvframe.types import Failure, checked_id, parsed_json
 from nvframe_bids.datasets import DESCRIPTION
 from nvframe_bids.labels import file_stem, label, suffix_of
 
@@ -111,7 +111,7 @@ class _Writer:
     def _dataset(self, collection: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
         """Return where a collection's dataset is, described before its first image."""
         identifier = collection.get("id") or meta.get("collection_id")
-        dataset = f"derivatives/collection-{label(identifier) or 'unknown'}"
+        dataset = f"derivatives/collection-{_directory_name(identifier)}"
         if dataset not in self._taken:
             self._taken[dataset], self._suffixes[dataset] = set(), set()
             described = _dataset_description(collection, identifier)
@@ -167,6 +167,14 @@ def _is_ours(storage: Any) -> bool:
         return any(each["Name"] == GENERATOR for each in generators)
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _directory_name(identifier: object) -> str:
+    """Return a collection's id, which is one directory's name; what is no id as a label."""
+    try:
+        return checked_id(identifier)
+    except SourceError:
+        return label(identifier) or "unknown"
 
 
 def _generated_by() -> list[dict[str, str]]:
