@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
+NOT_FETCHED = "this frame comes from a search: call its fetch() first"
+
 
 class NvframeError(Exception):
     """Base of all errors that nvframe raises on purpose."""

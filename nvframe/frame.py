@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
-from nvframe.errors import NvframeError, StorageError
+from nvframe.errors import NOT_FETCHED, NvframeError, StorageError
 from nvframe.pipeline import plan as planning
 from nvframe.pipeline import run as running
 from nvframe.plugins import ResultFormatPlugin
@@ -403,8 +403,11 @@ timeout, on_error, progress
     def _asset(self, index: int) -> Asset:
         asset = self._result.outcomes[index].asset
         if asset is None:
-            raise NvframeError("this frame comes from a search: call its fetch() first")
+            raise NvframeError(NOT_FETCHED)
         return asset
+
+    def _all_assets(self) -> list[Asset]:
+        return [self._asset(row) for row in range(len(self))]
 
     def local_paths(self) -> list[Path]:
         """Return a local path for each image; those on remote storage are copied to the user's cache.
@@ -414,7 +417,7 @@ timeout, on_error, progress
         list of pathlib.Path
             Readable by any program.
         """
-        return [self._local_path(asset) for asset in self.assets]
+        return [self._local_path(asset) for asset in self._all_assets()]
 
     def _local_path(self, asset: Asset) -> Path:
         path = self.storage.local_path(asset.key)
@@ -443,7 +446,7 @@ timeout, on_error, progress
         dict
             (shape, affine) to number of images; affine as a tuple of rows, voxel indices to mm.
         """
-        return dict(Counter((asset.shape, asset.affine) for asset in self.assets).most_common())
+        return dict(Counter((asset.shape, asset.affine) for asset in self._all_assets()).most_common())
 
     def duplicates(self) -> list[list[int]]:
         """Find images with equal voxels, such as one map in two collections.
@@ -473,7 +476,7 @@ timeout, on_error, progress
         """
         from nvframe.results.duplicates import duplicates
 
-        return duplicates(self.storage, self.assets)
+        return duplicates(self.storage, self._all_assets())
 
     def to(self, name: str, **params: Any) -> Any:
         """Return the frame in a result format.

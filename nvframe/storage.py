@@ -65,6 +65,11 @@ def checked_key(key: str) -> str:
     return key
 
 
+def local_root(url: str) -> Path:
+    """Return the absolute path that a path or a ``file://`` URL means."""
+    return Path(re.sub(r"^(file|local)://", "", url)).expanduser().absolute()
+
+
 class LocalStorage:
     """A directory on a local file system.
 
@@ -96,7 +101,7 @@ class LocalStorage:
     """
 
     def __init__(self, url: str) -> None:
-        root = Path(re.sub(r"^(file|local)://", "", url)).expanduser().absolute()
+        root = local_root(url)
         if root.exists() and not root.is_dir():
             raise StorageError(f"data_dir {str(root)!r} is a file: name a directory")
         self.root = root

@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import xarray as xr
 
 from nvframe.credentials import bare
-from nvframe.errors import StorageError
+from nvframe.errors import NvframeError, StorageError
 from nvframe.results.joining import joined
 from nvframe.results.lattice import Lattice
 from nvframe.results.lazy import READERS
@@ -29,6 +30,7 @@ STATUS = "status"
 _COLUMN_ROWS = 1024
 _TABLE_ROWS = 128
 _NO_DATE = -(2**63)
+Method = TypeVar("Method", bound=Callable[..., Any])
 _OR_OVERWRITE = ", or overwrite=True to replace a Zarr"
 
 
@@ -71,6 +73,24 @@ class Plan:
         return cls(str(data["layout"]), lattice, str(data["mask"]))
 
 
+def _told(verb: str) -> Callable[[Method], Method]:
+    """Raise what a file system or a bucket has to say, whatever its type, as a StorageError."""
+
+    def wrap(method: Method) -> Method:
+        @wraps(method)
+        def telling(self: Cube, *args: Any) -> Any:
+            try:
+                return method(self, *args)
+            except (NvframeError, ValueError, TypeError):
+                raise
+            except Exception as error:
+                raise self._target.problem(verb, error) from error
+
+        return cast("Method", telling)
+
+    return wrap
+
+
 class Cube:
     """A Zarr of ours; only the caller's thread has one, workers write shards.
 
@@ -78,10 +98,13 @@ class Cube:
     ----------
     target : Target
         Where it lies.
+    anew : bool
+        Whether a Zarr that lies there is to be replaced: it stays until there is something to put in its place.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, anew: bool) -> None:
         self._target = target
+        self._anew = anew
 
     def plan(self) -> Plan | None:
         """Return what is there; None where there is nothing, or nothing that was begun in earnest.
@@ -92,7 +115,11 @@ class Cube:
             If something else lies there, or the place cannot be reached.
         """
         attributes, names = self._look()
-        if attributes is None and not names:
+        if attributes is None and names and self._anew:
+            raise StorageError(
+                f"something that is no Zarr lies at {bare(self._target.url)}: remove it yourself, if you mean to"
+            )
+        if self._anew or (attributes is None and not names):
             return None
         if attributes is None or MARK not in attributes:
             what = "another Zarr" if attributes is not None else "something that is no Zarr"
@@ -100,34 +127,28 @@ class Cube:
         # Status is written when all else is in place: without it nothing was stored yet.
         return Plan.from_json(attributes[MARK]) if STATUS in self._group() else None
 
-    def clear(self) -> None:
-        """Remove the Zarr that lies there; StorageError for what is none."""
-        attributes, names = self._look()
-        if attributes is None and names:
-            raise StorageError(
-                f"something that is no Zarr lies at {bare(self._target.url)}: remove it yourself, if you mean to"
-            )
-        if names:
-            fs, path = self._filesystem()
-            fs.rm(path, recursive=True)
-
+    @_told("create")
     def create(self, plan: Plan, columns: xr.Dataset) -> None:
         """Write everything but the maps: coordinates, words, and last that all images are missing."""
         import zarr
 
-        if self._look()[1]:  # begun by a run that was killed before anything was stored
-            self.clear()
+        if self._look()[1]:  # to be replaced, or begun by a run that was killed before anything was stored
+            fs, path = self._target.filesystem()
+            fs.rm(path, recursive=True)
+        self._anew = False
         attributes = {MARK: plan.to_json(), **columns.attrs}
         group = zarr.create_group(self._target.store(), attributes=attributes, zarr_format=3)
         _create_data(group, plan, columns)
         _side_by_side(lambda name: _create(group, name, columns.variables[name]), columns.variables)
         _create(group, STATUS, _status(columns.sizes["image"]))
 
+    @_told("read")
     def stored(self) -> list[bool]:
         """Return for each row whether it holds its image."""
         status: Any = self._group()[STATUS]
         return [bool(value) for value in status[:]]
 
+    @_told("read")
     def known(self) -> xr.Dataset | None:
         """Return everything but the maps, in memory, as far as it was completed; None where nothing was."""
         if self.plan() is None:
@@ -139,6 +160,7 @@ class Cube:
         )
         return opened.load()
 
+    @_told("extend")
     def extend(self, known: xr.Dataset, added: xr.Dataset) -> None:
         """Add rows: columns that keep their type grow, the others are written anew; status comes last."""
         group, old = self._group(), known.sizes["image"]
@@ -158,13 +180,19 @@ class Cube:
         _resize(group[DATA], old + added.sizes["image"])
         _grow(group[STATUS], _status(added.sizes["image"]))
 
+    @_told("write to")
     def note(self, rows: Iterable[int]) -> None:
         """Note rows as stored."""
+        noted = sorted(rows)
+        if not noted:
+            return
         status: Any = self._group()[STATUS]
-        found = status[:]
-        found[list(rows)] = 1
-        status[:] = found
+        around = slice(noted[0], noted[-1] + 1)
+        found = status[around]
+        found[np.array(noted) - noted[0]] = 1
+        status[around] = found
 
+    @_told("write to")
     def describe(self) -> None:
         """Consolidate the metadata: from now on readers see what was added."""
         import zarr
@@ -188,16 +216,10 @@ class Cube:
 
         return zarr.open_group(self._target.store(), mode="r+", zarr_format=3, use_consolidated=False)
 
-    def _filesystem(self) -> tuple[Any, str]:
-        import fsspec
-
-        fs, path = fsspec.core.url_to_fs(self._target.url, **self._target.storage_options)
-        return fs, path
-
     def _look(self) -> tuple[dict[str, Any] | None, list[str]]:
         """Return the attributes of a group of Zarr 3, None where there is none, and the names of what is there."""
         try:
-            fs, path = self._filesystem()
+            fs, path = self._target.filesystem()
             fs.invalidate_cache()
             names = list(fs.ls(path, detail=False)) if fs.exists(path) else []
             root = f"{path.rstrip('/')}/zarr.json"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nvframe.errors import GridMismatchError, IntegrityError
+from nvframe.errors import NOT_FETCHED, GridMismatchError, IntegrityError, NvframeError
 from nvframe.results.columns import flags, text, typed_columns
 from nvframe.results.lattice import (
     FIELD_OF_VIEW,
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset(
     {"image", "x", "y", "z", "voxel", "word", "stat_map", "word_frequencies", *FIELD_OF_VIEW}
+    | {"source", "status", "coverage"}  # what a Zarr says of its rows
+    | {".", "..", "zarr.json"}  # each name becomes a directory of a Zarr
 )
+_LONGEST_NAME = 60
 
 
 class DatasetFormat:
@@ -100,7 +103,9 @@ class Rows:
 
 
 def rows_of(frame_view: FrameView) -> Rows:
-    """Return the lists of a frame."""
+    """Return the lists of a frame; NvframeError if it comes from a search."""
+    if len(frame_view.assets) < len(frame_view.images_meta):
+        raise NvframeError(NOT_FETCHED)
     return Rows(frame_view.assets, frame_view.images_meta, frame_view.collections_meta, frame_view.storage)
 
 
@@ -291,7 +296,8 @@ def _image_coords(rows: Rows, kept: Sequence[int]) -> dict[str, Any]:
 
 def _coordinate_name(name: str) -> str:
     """Return a field's name as a coordinate: uploaders name fields as they like."""
-    plain = re.sub(r"[/\s]", "_", name)  # neither a path nor a list of names can be made of others
+    # Neither a path nor a list of names can be made of others, nor does a file system take them at any length.
+    plain = re.sub(r"[/\\\s\x00-\x1f\x7f\ud800-\udfff]", "_", name)[:_LONGEST_NAME]
     return f"field_{plain}" if plain in RESERVED or not plain else plain
 
 

@@ -28,16 +28,33 @@ def joined(known: xr.Dataset, added: xr.Dataset) -> dict[str, xr.Variable]:
         first; 0 for a label that a row with values does not have, NaN in rows without any.
     """
     variables: dict[str, xr.Variable] = {}
+    labels = _labels(known, added)
     for name in dict.fromkeys((*known.variables, *added.variables)):
         holder = known if name in known.variables else added
         dims = holder.variables[name].dims
         if dims == ("image",):
             variables[str(name)] = _column(name, holder.variables[name], known, added)
         elif dims[0] == "image":
-            variables |= _table(name, dims[1], known, added)
+            variables[str(name)] = _table(name, labels, known, added)
+        elif len(dims) == 1 and dims[0] in labels:
+            variables[str(name)] = _beside(name, labels[dims[0]], known, added)
         else:
-            variables.setdefault(str(name), holder.variables[name])
+            variables[str(name)] = holder.variables[name]
     return variables
+
+
+def _labels(known: xr.Dataset, added: xr.Dataset) -> dict[Any, list[Any]]:
+    """Return the labels along each dimension of tables, those of `known` first."""
+    parts = (known, added)
+    tables = [v for part in parts for v in part.variables.values() if v.dims[:1] == ("image",)]
+    return {
+        dim: list(dict.fromkeys(label for part in parts for label in _along(part, dim)))
+        for dim in {dim for table in tables for dim in table.dims[1:]}
+    }
+
+
+def _along(part: xr.Dataset, dim: Any) -> list[Any]:
+    return part[dim].values.tolist() if dim in part.dims else []
 
 
 def _column(name: Any, holder: xr.Variable, known: xr.Dataset, added: xr.Dataset) -> xr.Variable:
@@ -61,21 +78,43 @@ def _plain(dataset: xr.Dataset, name: Any) -> list[Any]:
     return plain(dataset.variables[name].values, dataset.variables[name].attrs)
 
 
-def _table(name: Any, dim: Any, known: xr.Dataset, added: xr.Dataset) -> dict[str, xr.Variable]:
-    parts = [part for part in (known, added) if name in part.variables]
-    labels = list(dict.fromkeys(label for part in parts for label in part[dim].values.tolist()))
-    place = {label: i for i, label in enumerate(labels)}
+def _table(name: Any, labels: dict[Any, list[Any]], known: xr.Dataset, added: xr.Dataset) -> xr.Variable:
+    parts = [part[name] for part in (known, added) if name in part.variables]
+    dims, dtype = parts[0].dims, np.result_type(*(part.dtype for part in parts))
+    gap, none = ("", "") if dtype.kind in "OU" else (np.nan if dtype.kind == "f" else 0, 0)
     blocks = []
     for part in (known, added):
-        block = np.full((part.sizes["image"], len(labels)), np.nan)
+        shape = (part.sizes["image"], *(len(labels[dim]) for dim in dims[1:]))
+        block = np.full(shape, gap, dtype=object if dtype.kind == "U" else dtype)
         if name in part.variables:
             values = part[name].values
-            some = ~np.isnan(values).all(axis=1)
-            block[some] = 0.0
-            columns = [place[label] for label in part[dim].values.tolist()]
-            block[np.ix_(some, columns)] = np.nan_to_num(values[some])
+            some = (
+                ~np.isnan(values.reshape(len(values), -1)).all(axis=1) if dtype.kind == "f" else slice(None)
+            )
+            block[some] = none
+            rows = np.arange(len(values))[some]
+            places = [_places(labels[dim], _along(part, dim)) for dim in dims[1:]]
+            block[np.ix_(rows, *places)] = values[some]
         blocks.append(block)
-    return {
-        str(name): xr.Variable(("image", dim), np.concatenate(blocks), parts[0][name].attrs),
-        str(dim): xr.Variable((dim,), np.array(labels, dtype=object), parts[0][dim].attrs),
-    }
+    return xr.Variable(dims, np.concatenate(blocks), parts[0].attrs)
+
+
+def _places(labels: list[Any], own: list[Any]) -> Any:
+    place = {label: i for i, label in enumerate(labels)}
+    return np.array([place[label] for label in own], dtype=np.intp)
+
+
+def _beside(name: Any, labels: list[Any], known: xr.Dataset, added: xr.Dataset) -> xr.Variable:
+    """Return what is said of labels, such as the labels themselves; of known ones, what was said first."""
+    said: dict[Any, Any] = {}
+    parts = [part.variables[name] for part in (known, added) if name in part.variables]
+    for part in (added, known):
+        if name in part.variables:
+            variable = part.variables[name]
+            said |= zip(_along(part, variable.dims[0]), variable.values.tolist(), strict=True)
+    dtype = np.result_type(*(part.dtype for part in parts))
+    none = "" if dtype.kind in "OU" else np.nan if dtype.kind == "f" else 0
+    values = np.array(
+        [said.get(label, none) for label in labels], dtype=object if dtype.kind in "OU" else dtype
+    )
+    return xr.Variable(parts[0].dims, values, parts[0].attrs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,16 +84,22 @@ class ImageStack(BackendArray):
         return on_box(self.storage, self.assets[row], self.places[row], self.lattice.box, self.dtype)
 
 
-def on_box(storage: Storage, asset: Asset, place: Place, box: Box, dtype: np.dtype[Any]) -> Any:
+def on_box(
+    storage: Storage, asset: Asset, place: Place, box: Box, dtype: np.dtype[Any], *, to_the_bit: bool = False
+) -> Any:
     """Read one image and return its voxels on a box of the lattice: NaN outside its field of view.
 
-    Scaling is done in float64. IntegrityError names a file that is damaged or no longer what was recorded.
+    Scaling is done in float64. IntegrityError names a file that is damaged or no longer what was recorded; a change
+    that left its size shows only where it is compared `to_the_bit`.
     """
+    stored = storage.read(asset.key)
     try:
-        data = np.asanyarray(nifti.read(storage.read(asset.key)).dataobj)
+        data = np.asanyarray(nifti.read(stored).dataobj)
     except IntegrityError as error:
         raise IntegrityError(f"{storage.url}/{asset.key}: {error}; fetch it again") from error
-    if data.shape != asset.shape:
+    if (data.shape, len(stored)) != (asset.shape, asset.size) or (
+        to_the_bit and hashlib.sha256(stored).hexdigest() != asset.sha256
+    ):
         raise IntegrityError(f"{storage.url}/{asset.key} changed since it was stored: fetch it again")
     data = place.turn.apply(data.reshape(data.shape[:3]))
     if place.box == box:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nvframe.errors import NvframeError, StorageError
+from nvframe.errors import NOT_FETCHED, NvframeError, StorageError
 from nvframe.layout import is_remote
 from nvframe.options import current_options
 from nvframe.storage import FsspecStorage, LocalStorage
@@ -62,7 +62,7 @@ class ManifestFormat:
         ``modify_date`` and ``doi``.
         """
         if len(frame_view.assets) != len(frame_view.images_meta):
-            raise NvframeError("this frame comes from a search: call its fetch() first")
+            raise NvframeError(NOT_FETCHED)
         place, _, name = url.rpartition("/")
         storage = _storage(place or ".", storage_options)
         known = {} if overwrite else _rows_of(storage, name, frame_view.storage.url)

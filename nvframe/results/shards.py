@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nvframe.credentials import advice, bare, travelling
 from nvframe.errors import StorageError
 from nvframe.layout import is_remote
+from nvframe.storage import local_root, protocol_of
 from nvframe.types import Asset, Failure
 
 if TYPE_CHECKING:
@@ -42,6 +43,22 @@ class Target:
     def __reduce__(self) -> tuple[Any, ...]:
         kept, withheld = travelling(self.storage_options)
         return Target, (bare(self.url), kept, self.withheld + withheld)
+
+    @classmethod
+    def at(cls, url: str, storage_options: Mapping[str, Any] | None) -> Target:
+        """Return the target that a user names: a path becomes absolute, as for every storage."""
+        if protocol_of(url) == "local":
+            return cls(str(local_root(url)))
+        return cls(url, storage_options or {})
+
+    def filesystem(self) -> tuple[Any, str]:
+        """Return fsspec's file system, and the path in it."""
+        import fsspec
+
+        if not is_remote(self.url):  # whose name may hold what would mean something in a URL
+            return fsspec.filesystem("file"), self.url
+        fs, path = fsspec.core.url_to_fs(self.url, **self.storage_options)
+        return fs, path
 
     def store(self) -> Any:
         """Return zarr's store."""
@@ -140,9 +157,9 @@ def _values(shard: Shard, row: Row, dtype: Any) -> Any:
     from nvframe.results.masking import taken
 
     with np.errstate(over="ignore", invalid="ignore"):  # what no float32 can hold becomes infinite
-        values = on_box(shard.storage, row.asset, row.place, shard.lattice.box, dtype).astype(
-            dtype, copy=False
-        )
+        values = on_box(
+            shard.storage, row.asset, row.place, shard.lattice.box, dtype, to_the_bit=True
+        ).astype(dtype, copy=False)
     return values if shard.positions is None else taken(values, shard.positions, shard.fill)
 
 

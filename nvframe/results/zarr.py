@@ -108,10 +108,8 @@ class ZarrFormat:
         options = current_options()
         if storage_options is None and is_remote(str(url)):
             storage_options = options.storage_options
-        target = Target(str(url), storage_options or {})
-        cube = Cube(target)
-        if overwrite:
-            cube.clear()
+        target = Target.at(str(url), storage_options)
+        cube = Cube(target, anew=overwrite)
         plan = cube.plan()
         if plan is not None and plan.layout != layout:
             raise ValueError(f"{url} has layout={plan.layout!r}: write the other layout to another url")

@@ -1,3 +1,4 @@
+import gzip
 import itertools
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import xarray as xr
 from nilearn.masking import apply_mask
 
 import nvframe
-from nvframe.errors import GridMismatchError, PartialResultWarning, StorageError
+from nvframe.errors import GridMismatchError, NvframeError, PartialResultWarning, StorageError
 from nvframe.results import filling, shards
 
 
@@ -286,3 +287,68 @@ def test_progress_counts_images(forty, tmp_path):
 def test_an_image_that_stands_in_a_frame_twice_is_stored_once(forty, tmp_path):
     url = forty[[0, 1, 0]].to_zarr(tmp_path / "cube.zarr")
     assert_holds(url, forty[:2])
+
+
+def test_an_array_is_replaced_only_by_one_that_can_be_written(stored, brain, tmp_path):
+    frame = stored(brain(0), brain(1), brain(2, zoom=3.0))
+    url = frame[:2].to_zarr(tmp_path / "cube.zarr")
+    with pytest.raises(GridMismatchError):
+        frame.to_zarr(url, overwrite=True)
+    with pytest.raises(ValueError, match="no image"):
+        frame[:0].to_zarr(url, overwrite=True)
+    assert_holds(url, frame[:2])
+
+
+@pytest.mark.parametrize(
+    "name", ["status", "source", "coverage", "..", "zarr.json", "a\\b", "a\0b", "é" * 300]
+)
+def test_uploaders_name_fields_as_they_like(stored, brain, tmp_path, name):
+    frame = stored(*(brain(seed) for seed in range(3)), metadata=[{name: "theirs"}] * 3)
+    url = frame[:2].to_zarr(tmp_path / "cube.zarr")
+    frame.to_zarr(url)
+    assert_holds(url, frame)
+    assert opened(url).source.values.tolist() == ["neurovault"] * 3
+    assert [c for c in opened(url).coords if opened(url)[c].values.tolist() == ["theirs"] * 3]
+
+
+def test_a_file_that_changed_is_not_written_under_the_old_ones_checksum(stored, brain, tmp_path):
+    frame = stored(brain(0), brain(1))
+    path = frame.local_paths()[1]
+    body = bytearray(gzip.decompress(path.read_bytes()))
+    body[-1] ^= 1
+    path.write_bytes(gzip.compress(bytes(body), mtime=0).ljust(path.stat().st_size, b"\0"))
+    with pytest.warns(PartialResultWarning, match="image 2: .*changed since it was stored: fetch it again"):
+        frame.to_zarr(tmp_path / "cube.zarr")
+    assert opened(tmp_path / "cube.zarr").status.values.tolist() == [1, 0]
+
+
+def test_a_path_is_a_path_however_it_is_written(stored, brain, tmp_path, monkeypatch):
+    frame = stored(brain(0), brain(1))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for url in (f"file://{tmp_path}/cube.zarr", "~/cube.zarr", "cube.zarr", f"{tmp_path}/cube.zarr/"):
+        assert frame.to_zarr(url) == url
+    assert [path.name for path in tmp_path.rglob("*.zarr")] == ["cube.zarr"]
+    assert_holds(tmp_path / "cube.zarr", frame)
+
+
+def test_a_place_that_cannot_be_written_is_named(stored, brain, tmp_path):
+    (tmp_path / "note").write_text("a file")
+    with pytest.raises(StorageError, match=r"cannot .*note/cube\.zarr"):
+        stored(brain(0)).to_zarr(tmp_path / "note" / "cube.zarr")
+
+
+def test_what_was_only_found_is_fetched_first(stored, brain, tmp_path):
+    stored(brain(0))
+    found = nvframe.search(mode="offline", data_dir=tmp_path, image_terms={}, collection_terms={})
+    uses = (
+        found.to_xarray,
+        found.duplicates,
+        found.grids,
+        found.local_paths,
+        lambda: found.to_zarr(tmp_path / "cube.zarr"),
+        lambda: found.to("manifest", url=str(tmp_path / "manifest.json")),
+    )
+    for use in uses:
+        with pytest.raises(NvframeError, match="call its fetch"):
+            use()
