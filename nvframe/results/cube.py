@@ -16,7 +16,7 @@ import xarray as xr
 from nvframe.credentials import bare
 from nvframe.errors import NvframeError, StorageError
 from nvframe.results.joining import joined
-from nvframe.results.lattice import Lattice
+from nvframe.results.lattice import FIELD_OF_VIEW, Lattice
 from nvframe.results.lazy import READERS
 from nvframe.results.shards import DATA, IMAGES, Target
 
@@ -27,6 +27,10 @@ MARK = "nvframe"
 """The group's attribute by which a Zarr is known as ours."""
 
 STATUS = "status"
+
+NEXT = "_next"
+"""The group in which columns of another type wait until all rows are filled."""
+
 _COLUMN_ROWS = 1024
 _TABLE_ROWS = 128
 _NO_DATE = -(2**63)
@@ -154,6 +158,12 @@ class Cube:
         if self.plan() is None:
             return None
         group = self._group()
+        if NEXT in group:
+            if group[NEXT].attrs.get("rows") == _rows(group[STATUS]):
+                self.describe()
+            else:
+                del group[NEXT]  # of a run that was killed before it added its rows
+            group = self._group()
         self._cut(group, _rows(group[STATUS]))
         opened: xr.Dataset = xr.open_zarr(
             self._target.store(), chunks=None, consolidated=False, zarr_format=3, drop_variables=[DATA]
@@ -162,23 +172,39 @@ class Cube:
 
     @_told("extend")
     def extend(self, known: xr.Dataset, added: xr.Dataset) -> None:
-        """Add rows: columns that keep their type grow, the others are written anew; status comes last."""
+        """Add rows: columns that keep their type grow; the others wait beside until `describe`; status comes last.
+
+        So readers, who go by the consolidated metadata, see what was there before, and nothing that a killed run
+        was about to replace is lost.
+        """
         group, old = self._group(), known.sizes["image"]
         everything = joined(known.drop_vars(STATUS), added)
+        waiting = group.create_group(NEXT, overwrite=True)
 
         def add(name: str) -> None:
             before, variable = known.variables.get(name), everything[name]
-            if before is None or not _same_form(before, variable):
+            if before is None:
                 _create(group, name, variable)
+            elif not _same_form(before, variable):
+                _create(waiting, name, variable)
             elif variable.dims[0] == "image":
                 _grow(group[name], variable[old:])
 
         _side_by_side(add, everything)
-        for name in {"space", "map_type"} & set(group.attrs):
-            if added.attrs.get(name) != group.attrs[name]:
-                del group.attrs[name]
+        shared = {"space", "map_type"} & set(group.attrs)
+        unshared = sorted(name for name in shared if added.attrs.get(name) != group.attrs[name])
+        waiting.attrs.update({"rows": old + added.sizes["image"], "unshared": unshared})
         _resize(group[DATA], old + added.sizes["image"])
         _grow(group[STATUS], _status(added.sizes["image"]))
+
+    @_told("write to")
+    def renew(self, row: int, columns: xr.Dataset) -> None:
+        """Note which file a row that holds no image is now to hold, and where that lies."""
+        group = self._group()
+        for name in ("sha256", "original_axcodes", "coverage", *FIELD_OF_VIEW):
+            if name in columns.variables:
+                array: Any = group[name]
+                array[row : row + 1] = _encoded(columns.variables[name])[0]
 
     @_told("write to")
     def note(self, rows: Iterable[int]) -> None:
@@ -194,10 +220,16 @@ class Cube:
 
     @_told("write to")
     def describe(self) -> None:
-        """Consolidate the metadata: from now on readers see what was added."""
+        """Put what waits in its place and consolidate the metadata: from now on readers see what was added."""
         import zarr
 
         group = self._group()
+        if NEXT in group:
+            waiting: Any = group[NEXT]
+            _side_by_side(lambda name: _copy(group, name, waiting[name]), list(waiting.array_keys()))
+            for name in waiting.attrs["unshared"]:
+                group.attrs.pop(name, None)
+            del group[NEXT]
         inner = {name for name, array in group.arrays() if name != DATA and not _is_table(array)}
         group.attrs["coordinates"] = " ".join(sorted(inner))
         with warnings.catch_warnings():
@@ -274,6 +306,20 @@ def _create(group: Group, name: str, variable: xr.Variable) -> None:
     array[:] = values
 
 
+def _copy(group: Group, name: str, array: Any) -> None:
+    copy = group.create_array(
+        name,
+        shape=array.shape,
+        dtype=array.dtype if array.dtype.kind in "biuf" else str,
+        chunks=array.chunks,
+        fill_value=array.fill_value,
+        dimension_names=_dims(array),
+        attributes=dict(array.attrs),
+        overwrite=True,
+    )
+    copy[:] = array[:]
+
+
 def _grow(array: Any, tail: xr.Variable) -> None:
     start = _rows(array)
     _resize(array, start + tail.shape[0])
@@ -290,7 +336,7 @@ def _encoded(variable: xr.Variable) -> tuple[Any, dict[str, Any], Any]:
             "_FillValue": _NO_DATE,
         }
         return values.astype("datetime64[us]").astype(np.int64), attrs, _NO_DATE
-    if values.dtype.kind in "OU":
+    if values.dtype.kind in "OUT":
         return values.astype(object), attrs, ""
     return values, attrs, np.nan if values.dtype.kind == "f" else 0
 
@@ -301,7 +347,7 @@ def _status(rows: int) -> xr.Variable:
 
 
 def _same_form(one: xr.Variable, other: xr.Variable) -> bool:
-    kinds = {one.dtype.kind.replace("U", "O"), other.dtype.kind.replace("U", "O")}
+    kinds = {"O" if each.dtype.kind in "OUT" else each.dtype.kind for each in (one, other)}
     same_rest = one.shape[1:] == other.shape[1:] and (one.dims[0] == "image" or one.shape == other.shape)
     return one.dims == other.dims and same_rest and len(kinds) == 1 and one.attrs == other.attrs
 

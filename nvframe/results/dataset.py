@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset(
     {"image", "x", "y", "z", "voxel", "word", "stat_map", "word_frequencies", *FIELD_OF_VIEW}
-    | {"source", "status", "coverage"}  # what a Zarr says of its rows
+    | {"source", "status", "coverage", "_next"}  # what a Zarr says of its rows
     | {".", "..", "zarr.json"}  # each name becomes a directory of a Zarr
 )
 _LONGEST_NAME = 60

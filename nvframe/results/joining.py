@@ -81,11 +81,11 @@ def _plain(dataset: xr.Dataset, name: Any) -> list[Any]:
 def _table(name: Any, labels: dict[Any, list[Any]], known: xr.Dataset, added: xr.Dataset) -> xr.Variable:
     parts = [part[name] for part in (known, added) if name in part.variables]
     dims, dtype = parts[0].dims, np.result_type(*(part.dtype for part in parts))
-    gap, none = ("", "") if dtype.kind in "OU" else (np.nan if dtype.kind == "f" else 0, 0)
+    gap, none = ("", "") if dtype.kind in "OUT" else (np.nan if dtype.kind == "f" else 0, 0)
     blocks = []
     for part in (known, added):
         shape = (part.sizes["image"], *(len(labels[dim]) for dim in dims[1:]))
-        block = np.full(shape, gap, dtype=object if dtype.kind == "U" else dtype)
+        block = np.full(shape, gap, dtype=object if dtype.kind in "UT" else dtype)
         if name in part.variables:
             values = part[name].values
             some = (
@@ -113,8 +113,8 @@ def _beside(name: Any, labels: list[Any], known: xr.Dataset, added: xr.Dataset) 
             variable = part.variables[name]
             said |= zip(_along(part, variable.dims[0]), variable.values.tolist(), strict=True)
     dtype = np.result_type(*(part.dtype for part in parts))
-    none = "" if dtype.kind in "OU" else np.nan if dtype.kind == "f" else 0
+    none = "" if dtype.kind in "OUT" else np.nan if dtype.kind == "f" else 0
     values = np.array(
-        [said.get(label, none) for label in labels], dtype=object if dtype.kind in "OU" else dtype
+        [said.get(label, none) for label in labels], dtype=object if dtype.kind in "OUT" else dtype
     )
     return xr.Variable(parts[0].dims, values, parts[0].attrs)

@@ -214,14 +214,15 @@ def _planned(
         cube.create(plan, added)
     elif new:
         cube.extend(known, added)
-    rows, failures = [], []
+    rows, failures, stored = [], [], cube.stored()
     for key, i in first.items():
-        asset = frame_view.assets[built.kept[i]]
-        if key in numbers and known is not None and str(known["sha256"].values[numbers[key]]) != asset.sha256:
-            failures.append(_other(key, asset, frame_view))
-        else:
-            number = numbers.get(key, len(numbers) + bisect_left(new, i))
-            rows.append(Row(number, asset, built.places[i], key[2], key[1]))
+        asset, number = frame_view.assets[built.kept[i]], numbers.get(key, len(numbers) + bisect_left(new, i))
+        if key in numbers and known is not None and str(known["sha256"].values[number]) != asset.sha256:
+            if stored[number]:
+                failures.append(_other(key, asset, frame_view))
+                continue
+            cube.renew(number, columns.isel(image=[i]))
+        rows.append(Row(number, asset, built.places[i], key[2], key[1]))
     return rows, failures
 
 

@@ -1,8 +1,11 @@
 import gzip
 import itertools
+import json
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -119,7 +122,7 @@ def kills(n, monkeypatch):
     from nvframe.results import cube
 
     count = iter(range(10_000))
-    for name in ("_create", "_grow", "_resize", "_create_data"):
+    for name in ("_create", "_copy", "_grow", "_resize", "_create_data"):
         genuine = getattr(cube, name)
 
         def dying(*args, genuine=genuine):
@@ -144,6 +147,60 @@ def test_a_run_that_is_killed_while_it_prepares_costs_nothing(stored, brain, tmp
     np.testing.assert_array_equal(readable.stat_map, frame[:10].to_xarray().stat_map)
     frame.to_zarr(url)
     assert_holds(url, frame)
+
+
+def changing(stored, brain, tmp_path):
+    """Return a frame whose second half changes what there is: types, words, what all images share."""
+    early = [{"age": i, "note": "calm", "map_type": "T map"} for i in range(3)]
+    late = [{"age": None, "note": 7, "map_type": "Z map", "fresh": i} for i in range(3)]
+    stored(*(brain(seed) for seed in range(6)), metadata=early + late)
+    for number, word in enumerate(["calm", "dull", "easy", "fear", "glad", "hope"], 1):
+        place = tmp_path / "neurovault/collection_1" / f"neurosynth_words_for_image_{number}.json"
+        place.write_text(json.dumps({"data": {"values": {word: number / 10}}}))
+    return nvframe.fetch(
+        mode="offline",
+        data_dir=tmp_path,
+        image_terms={},
+        collection_terms={},
+        annotators=["neurosynth-words"],
+    )
+
+
+def test_readers_see_what_was_there_until_all_is_filled(stored, brain, tmp_path, written):
+    frame, url = changing(stored, brain, tmp_path), tmp_path / "cube.zarr"
+    frame[:3].to_zarr(url)
+    before = opened(url).load()
+    written.broken = {0}
+    with pytest.raises(KeyboardInterrupt):
+        frame.to_zarr(url)
+    xr.testing.assert_identical(xr.open_zarr(url, chunks=None, consolidated=True).load(), before)
+    written.broken = set()
+    frame[:4].to_zarr(url)  # fewer than were added: those of the killed run stay, and are missing
+    assert opened(url).status.values.tolist() == [1, 1, 1, 1, 0, 0]
+    frame.to_zarr(url)
+    assert_holds_all_of(url, frame)
+
+
+@pytest.mark.parametrize("n", range(0, 40, 3))
+def test_whenever_a_run_is_killed_nothing_known_is_lost(stored, brain, tmp_path, n):
+    frame, url = changing(stored, brain, tmp_path), tmp_path / "cube.zarr"
+    frame[:3].to_zarr(url)
+    with pytest.MonkeyPatch.context() as patch:
+        kills(n, patch)
+        with suppress(KeyboardInterrupt):
+            frame.to_zarr(url)
+    frame[3:].to_zarr(url)  # what is known of the first three now comes from the Zarr alone
+    assert_holds_all_of(url, frame)
+
+
+def assert_holds_all_of(url, frame):
+    ds, expected = opened(url).load(), frame.to_xarray().load()
+    assert (ds.status == 1).all()
+    assert "map_type" not in ds.attrs
+    assert ds.note.values.tolist() == ['"calm"'] * 3 + ["7"] * 3
+    assert not (Path(url) / "_next").exists()
+    ds = ds.drop_vars(["status", "source", "note"]).drop_attrs()
+    xr.testing.assert_identical(ds, expected.drop_vars("note").drop_attrs())
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 20])
@@ -246,6 +303,18 @@ def test_a_damaged_file_stays_missing_until_it_is_mended(forty, tmp_path):
     path.write_bytes(whole)
     frame.to_zarr(url)
     assert_holds(url, frame)
+
+
+def test_a_row_without_its_image_takes_the_version_that_is_there_now(stored, brain, tmp_path):
+    frame, url = stored(brain(0), brain(1)), tmp_path / "cube.zarr"
+    frame.local_paths()[0].write_bytes(b"cut off")
+    with pytest.warns(PartialResultWarning, match="1 images were not written"):
+        frame.to_zarr(url)
+    mended = stored(brain(7, shape=(4, 8, 7)))
+    mended.to_zarr(url)
+    np.testing.assert_array_equal(opened(url).stat_map[0], mended.to_xarray().stat_map[0])
+    for name in ("sha256", "x_max"):
+        np.testing.assert_array_equal(opened(url)[name], mended.to_xarray()[name])
 
 
 def test_rows_of_voxels_are_nilearns(forty, brain, tmp_path):
