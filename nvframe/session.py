@@ -14,6 +14,7 @@ from nvframe.options import current_options
 from nvframe.overlay import OverlayStorage
 from nvframe.pipeline import plan as planning
 from nvframe.pipeline import run as running
+from nvframe.pipeline.border import checked_source
 from nvframe.pipeline.work import WorkPlan
 from nvframe.plugins import MetadataSourcePlugin
 from nvframe.registry import default_registry
@@ -45,7 +46,8 @@ class Session:
         self.timeout = planning.checked_timeout(timeout)
         self.options = current_options()
         context = {"timeout": self.timeout} | ({"retry": self.options.retry} if self.options.retry else {})
-        self.source, _, params = self.registry.build(MetadataSourcePlugin, source, **context)
+        made, _, params = self.registry.build(MetadataSourcePlugin, source, **context)
+        self.source = checked_source(made)
         dataset = layout.dataset_name(self.source.name, _told_apart_by(self.source, params))
         root = layout.dataset_root(data_dir, dataset)
         if storage_options is None and layout.is_remote(root):

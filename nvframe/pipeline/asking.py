@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nvframe.errors import DownloadError, SourceError
 from nvframe.filters import normalise
-from nvframe.http import without_secrets
 from nvframe.pipeline.ahead import read_ahead
+from nvframe.pipeline.border import failure
 from nvframe.types import CollectionRecord, Failure, ImageRecord
 
 if TYPE_CHECKING:
@@ -131,17 +131,7 @@ class Asking:
         self, error: Exception, image_id: str | None = None, collection_id: str | None = None
     ) -> Failure:
         """Return the Failure of what could not be told."""
-        client = getattr(self._source, "client", None)
-        return Failure(
-            "list",
-            self._source.name,
-            image_id,
-            collection_id,
-            without_secrets(getattr(client, "base_url", self._source.name)),
-            type(error).__name__,
-            str(error),
-            isinstance(error, DownloadError) and error.retryable,
-        )
+        return failure(self._source, error, image_id, collection_id)
 
 
 def _answer(ask: Callable[[str], Answer], each: str) -> Iterator[Answer]:

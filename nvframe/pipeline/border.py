@@ -1,0 +1,140 @@
+"""The border where a source's listings come in: what is no record, and what it raises, is a Failure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from nvframe.contracts import MetadataSource
+from nvframe.errors import DownloadError, PluginError, SourceError
+from nvframe.http import without_secrets
+from nvframe.types import CollectionRecord, Failure, ImageRecord, Metadata, checked_id
+
+log = logging.getLogger(__name__)
+
+Record = TypeVar("Record", CollectionRecord, ImageRecord)
+
+_MEMBERS = (
+    "name",
+    "description",
+    "server_terms",
+    "default_terms",
+    "collections",
+    "images",
+    "get_collection",
+    "get_image",
+    "open_image",
+)
+
+
+def checked_source(source: Any) -> MetadataSource:
+    """Return `source`, or raise PluginError where it is none, or would be stored outside the data directory."""
+    lacking = [member for member in _MEMBERS if not hasattr(source, member)]
+    if lacking:
+        raise PluginError(f"{source!r:.80} is no metadata source: it has no {', '.join(lacking)}")
+    try:
+        _check_id(source.name)
+    except SourceError as error:
+        raise PluginError(f"a source's name is that of a directory: {error}") from error
+    made: MetadataSource = source
+    return made
+
+
+class Border:
+    """Asks a source for its listings and believes nothing: one bad record costs no other.
+
+    Parameters
+    ----------
+    source : MetadataSource
+        Who is asked.
+    """
+
+    def __init__(self, source: MetadataSource) -> None:
+        self._source = source
+        self.name = source.name
+        self.client = getattr(source, "client", None)
+
+    def collections(self, terms: Metadata) -> Iterator[CollectionRecord | Failure]:
+        """Yield the source's collections; what is none, or went wrong, is a Failure among them."""
+        return self._listed(lambda: self._source.collections(terms), CollectionRecord, None)
+
+    def images(self, collection: CollectionRecord | None) -> Iterator[ImageRecord | Failure]:
+        """Yield a collection's images; what is none, or went wrong, is a Failure among them."""
+        where = collection.id if collection else None
+        return self._listed(lambda: self._source.images(collection), ImageRecord, where)
+
+    def get_collection(self, collection_id: str) -> CollectionRecord:
+        """Return one collection, or raise SourceError or DownloadError."""
+        return _one(lambda: self._source.get_collection(collection_id), CollectionRecord)
+
+    def get_image(self, image_id: str) -> ImageRecord:
+        """Return one image's record, or raise SourceError or DownloadError."""
+        return _one(lambda: self._source.get_image(image_id), ImageRecord)
+
+    def _listed(
+        self, ask: Callable[[], Iterable[Any]], kind: type[Record], collection_id: str | None
+    ) -> Iterator[Record | Failure]:
+        try:
+            for each in ask():
+                yield each if isinstance(each, Failure) else self._let_in(each, kind, collection_id)
+        except NotImplementedError:  # there is no such listing
+            raise
+        except Exception as error:
+            log.debug("%s: a listing broke off", self.name, exc_info=True)
+            yield failure(self._source, _told(error), collection_id=collection_id)
+
+    def _let_in(self, found: Any, kind: type[Record], collection_id: str | None) -> Record | Failure:
+        try:
+            return _checked(found, kind)
+        except SourceError as error:
+            return failure(self._source, error, collection_id=collection_id)
+
+
+def _one(ask: Callable[[], Any], kind: type[Record]) -> Record:
+    try:
+        found = ask()
+    except Exception as error:
+        raise _told(error) from error
+    return _checked(found, kind)
+
+
+def _told(error: Exception) -> DownloadError | SourceError:
+    """Return an error as one that a source may raise."""
+    if isinstance(error, DownloadError | SourceError):
+        return error
+    return SourceError(f"{type(error).__name__}: {error}")
+
+
+def _checked(found: Any, kind: type[Record]) -> Record:
+    """Return a record whose ids are fit for keys and whose metadata are a mapping, or raise SourceError."""
+    if not isinstance(found, kind):
+        raise SourceError(f"the source gave {found!r:.80} and no {kind.__name__}")
+    for each in (found.id, found.collection_id) if isinstance(found, ImageRecord) else (found.id,):
+        _check_id(each)
+    if not isinstance(found.metadata, Mapping):
+        raise SourceError(f"the metadata of {found.id} are {found.metadata!r:.80} and no mapping")
+    return found
+
+
+def _check_id(value: object) -> None:
+    if not isinstance(value, str):
+        raise SourceError(f"the id {value!r:.80} is no str")
+    checked_id(value)
+
+
+def failure(
+    source: Any, error: Exception, image_id: str | None = None, collection_id: str | None = None
+) -> Failure:
+    """Return the Failure of what a source could not tell."""
+    client = getattr(source, "client", None)
+    return Failure(
+        "list",
+        source.name,
+        image_id,
+        collection_id,
+        without_secrets(getattr(client, "base_url", source.name)),
+        type(error).__name__,
+        str(error),
+        isinstance(error, DownloadError) and error.retryable,
+    )
