@@ -30,6 +30,8 @@ Examples:
 
 \b
 Maps of different grids have no array in common: bring them onto one with --resample or --processor.
+Jobs of an array (--shard I/N --no-zarr) write a manifest each, SOURCE-manifest-I-of-N.json; when all are done, one
+call with --mode offline and without --shard writes the array and the manifest of all.
 Run the same command again to complete what was cut short: what is staged is not staged again.
 """
 
@@ -43,13 +45,20 @@ Run the same command again to complete what was cut short: what is staged is not
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document: report, urls, failures.")
 def stage(url: str, zarr: bool, as_json: bool, **options: Any) -> int:
     """Fetch the images of SOURCE that meet all conditions to URL; write one array of them, and a manifest."""
+    shard = options["shard"]
+    if zarr and shard is not None:
+        raise click.UsageError(
+            "jobs side by side cannot write one array: with --shard give --no-zarr, and when all jobs are done call "
+            "`nvframe stage` once with --mode offline and without --shard"
+        )
+    part = "" if shard is None else "-{}-of-{}".format(*shard)
     storage_options = dict(options["storage_option"]) or None
     frame = fetched(data_dir=url, **options)
     root = frame.storage.url
     written = {"files": root}
     if len(frame):
         written["manifest"] = frame.to(
-            "manifest", url=f"{root}-manifest.json", storage_options=storage_options
+            "manifest", url=f"{root}-manifest{part}.json", storage_options=storage_options
         )
         written |= _cube(frame, f"{root}.zarr", storage_options) if zarr else {}
     if as_json:

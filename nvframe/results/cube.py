@@ -138,7 +138,8 @@ class Cube:
 
         if self._look()[1]:  # to be replaced, or begun by a run that was killed before anything was stored
             fs, path = self._target.filesystem()
-            fs.rm(path, recursive=True)
+            for name in fs.ls(path, detail=False):  # the directory stays: it is locked
+                fs.rm(name, recursive=True)
         self._anew = False
         attributes = {MARK: plan.to_json(), **columns.attrs}
         group = zarr.create_group(self._target.store(), attributes=attributes, zarr_format=3)

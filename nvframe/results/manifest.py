@@ -74,10 +74,11 @@ class ManifestFormat:
             "images": [rows[key] for key in sorted(rows)],
         }
         storage.put(name, _json(document))
+        storage.tidy()
         return url
 
 
-def _storage(place: str, storage_options: Mapping[str, Any] | None) -> Storage:
+def _storage(place: str, storage_options: Mapping[str, Any] | None) -> LocalStorage | FsspecStorage:
     if not is_remote(place):
         return LocalStorage(place)
     options = current_options().storage_options if storage_options is None else storage_options

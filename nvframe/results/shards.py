@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvframe.credentials import advice, bare, travelling
@@ -11,6 +14,11 @@ from nvframe.errors import StorageError
 from nvframe.layout import is_remote
 from nvframe.storage import local_root, protocol_of
 from nvframe.types import Asset, Failure
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from nvframe.contracts import Storage
@@ -20,6 +28,17 @@ IMAGES = 16
 """Images of one shard, which one task owns; of the (image, voxel) layout, of one chunk."""
 
 DATA = "stat_map"
+
+
+def _lock(descriptor: int) -> bool:
+    """Tell whether a file could be locked, or lies where there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,32 @@ class Target:
             return fsspec.filesystem("file"), self.url
         fs, path = fsspec.core.url_to_fs(self.url, **self.storage_options)
         return fs, path
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the place: StorageError if another call writes there, as far as that can be told.
+
+        A directory is locked, which ends with the process that did it; a bucket has no such thing.
+        """
+        if is_remote(self.url) or fcntl is None:
+            yield
+            return
+        directory = Path(self.url)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(directory, os.O_RDONLY)
+        except OSError as error:
+            raise self.problem("write", error) from error
+        try:
+            if not _lock(descriptor):
+                raise StorageError(f"another call is writing {self.url}: wait until it is done")
+            yield
+        finally:
+            with suppress(OSError):  # for workers that were forked off meanwhile, and hold it too
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+            with suppress(OSError):  # unless something was written
+                directory.rmdir()
 
     def store(self) -> Any:
         """Return zarr's store."""

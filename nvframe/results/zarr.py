@@ -48,7 +48,8 @@ class ZarrFormat:
         """Write what is not stored yet, and return the url.
 
         Where a Zarr of the same kind lies at `url`, images that it does not hold are added at its end and those
-        that are missing are filled in; what is stored is left as it is. Only one such call may write at a time.
+        that are missing are filled in; what is stored is left as it is. Only one such call may write at a time:
+        in a directory a second one is refused, in a bucket it is for you to see to.
 
         Parameters
         ----------
@@ -86,7 +87,7 @@ class ZarrFormat:
         Raises
         ------
         StorageError
-            If something else lies at `url`, or it cannot be written.
+            If something else lies at `url`, it cannot be written, or another call is writing there.
         GridMismatchError
             If the images do not lie on one lattice, or not on that of the Zarr.
         ValueError
@@ -109,25 +110,26 @@ class ZarrFormat:
         if storage_options is None and is_remote(str(url)):
             storage_options = options.storage_options
         target = Target.at(str(url), storage_options)
-        cube = Cube(target, anew=overwrite)
-        plan = cube.plan()
-        if plan is not None and plan.layout != layout:
-            raise ValueError(f"{url} has layout={plan.layout!r}: write the other layout to another url")
-        voxels = _voxels(mask_img, fill, plan)
-        built = _built(frame_view, plan, voxels, join, on_mismatch)
-        plan = plan or _plan(built, voxels, fill)
-        rows, failures = _planned(cube, plan, built, _columns(built, frame_view, voxels), frame_view)
-        positions = None if voxels is None else voxels.positions()
-        shards = shards_of(rows, cube.stored(), frame_view.storage, plan.lattice, positions, fill)
-        failures += filled(
-            target,
-            shards,
-            cube.note,
-            executor=executor or options.executor,
-            max_workers=max_workers or options.max_workers or _WORKERS,
-            progress=options.progress if progress is None else progress,
-        )
-        cube.describe()
+        with target.claimed():
+            cube = Cube(target, anew=overwrite)
+            plan = cube.plan()
+            if plan is not None and plan.layout != layout:
+                raise ValueError(f"{url} has layout={plan.layout!r}: write the other layout to another url")
+            voxels = _voxels(mask_img, fill, plan)
+            built = _built(frame_view, plan, voxels, join, on_mismatch)
+            plan = plan or _plan(built, voxels, fill)
+            rows, failures = _planned(cube, plan, built, _columns(built, frame_view, voxels), frame_view)
+            positions = None if voxels is None else voxels.positions()
+            shards = shards_of(rows, cube.stored(), frame_view.storage, plan.lattice, positions, fill)
+            failures += filled(
+                target,
+                shards,
+                cube.note,
+                executor=executor or options.executor,
+                max_workers=max_workers or options.max_workers or _WORKERS,
+                progress=options.progress if progress is None else progress,
+            )
+            cube.describe()
         _report(failures, frame_view)
         return str(url)
 

@@ -103,3 +103,18 @@ def test_source_and_url_must_be_named(run, words):
     result = run(*words)
     assert result.exit_code == 2
     assert "Missing argument" in result.stderr
+
+
+def test_jobs_stage_parts_and_a_last_call_the_whole(run, nvframe_server):
+    for part in ("0/2", "1/2"):
+        refused = run(*WORDS, "--shard", part)
+        assert refused.exit_code == 2
+        assert "with --shard give --no-zarr" in refused.stderr
+        assert run(*WORDS, "--resample", "--no-zarr", "--shard", part).exit_code == 0
+    parts = [Path(f"shared/neurovault-manifest-{i}-of-2.json") for i in range(2)]
+    staged = [row["id"] for path in parts for row in json.loads(path.read_bytes())["images"]]
+    assert run(*WORDS, "--resample", "--mode", "offline").exit_code == 0
+    assert sorted(staged) == sorted(row["id"] for row in manifest()["images"])
+    with xr.open_zarr("shared/neurovault.zarr") as ds:
+        assert sorted(ds.id.values.tolist()) == sorted(staged)
+    assert {path.name[0] for path in Path("shared").iterdir()} == {"n"}  # and nothing hidden

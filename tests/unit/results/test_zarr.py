@@ -421,3 +421,25 @@ def test_what_was_only_found_is_fetched_first(stored, brain, tmp_path):
     for use in uses:
         with pytest.raises(NvframeError, match="call its fetch"):
             use()
+
+
+def test_a_second_writer_is_refused(forty, tmp_path):
+    url, told = tmp_path / "cube.zarr", []
+
+    def write_too(event):
+        with pytest.raises(StorageError, match="another call is writing") as caught:
+            forty[3:5].to_zarr(url)
+        told.append(caught)
+
+    forty[:3].to_zarr(url, progress=write_too)
+    assert told
+    with ProcessPoolExecutor(1) as pool:  # whose worker outlives the call
+        forty[:5].to_zarr(url, executor=pool)
+        forty[:20].to_zarr(url, executor=pool)
+    assert_holds(url, forty[:20])
+
+
+def test_nothing_is_left_where_nothing_was_written(forty, tmp_path):
+    with pytest.raises(ValueError, match="no image"):
+        forty[:0].to_zarr(tmp_path / "cube.zarr")
+    assert not (tmp_path / "cube.zarr").exists()
