@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
@@ -26,6 +27,7 @@ _SIDECAR = re.compile(r"collection_[^/]+/image_([A-Za-z0-9._-]{1,128})_metadata\
 
 
 _READS_AT_ONCE = 8
+_BODIES_AT_ONCE = 16  # collections of which the index is asked in one question
 _READS_AHEAD = 32  # a query that stops at a limit has read so many sidecars too many
 
 
@@ -54,7 +56,8 @@ class Cache:
         self._ahead = ReadAhead(storage, options.max_workers or _READS_AT_ONCE)
         self._blocks: dict[str, Block] = {}
         self._bodies: dict[str, bytes] = {}
-        self._ids: dict[str, None] | None = None
+        self._ahead_of_use: dict[str, bytes | None] = {}
+        self._ids: dict[str, int] | None = None  # and their place in the order
         self._where: dict[str, str] | None = None
 
     def collection_ids(self) -> list[str]:
@@ -66,7 +69,7 @@ class Cache:
                 found = list(self._listings)
             else:  # a collection that the query does not come to need not be listed
                 found = [match[1] for match in map(_COLLECTION.fullmatch, directories()) if match]
-            self._ids = dict.fromkeys(in_order(found))
+            self._ids = {each: place for place, each in enumerate(in_order(found))}
         return list(self._ids)
 
     def _list_root(self) -> None:
@@ -177,9 +180,18 @@ class Cache:
     def _block(self, collection_id: str) -> Block:
         block = self._blocks.get(collection_id)
         if block is None:
-            known = self._bodies.get(collection_id) or self._index.load(collection_id)
+            known = self._bodies.get(collection_id) or self._loaded(collection_id)
             block = self._blocks[collection_id] = Block(known)
         return block
+
+    def _loaded(self, collection_id: str) -> bytes | None:
+        """Return what the index has of a collection; the ones after it are likely to be wanted next."""
+        if collection_id not in self._ahead_of_use:
+            ids = self._ids or {}
+            start = ids.get(collection_id, len(ids)) + 1
+            wanted = [collection_id, *islice(ids, start, start + _BODIES_AT_ONCE - 1)]
+            self._ahead_of_use = dict.fromkeys(wanted) | self._index.load(wanted)
+        return self._ahead_of_use.pop(collection_id)
 
     def _put_away(self, collection_id: str) -> None:
         """Hold what is to be saved as bytes, and nothing else: there may be a hundred thousand images."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nvframe import layout
 from nvframe.errors import DownloadError, IntegrityError, ProcessingError, Skip, SourceError
@@ -135,9 +135,10 @@ class Task:
     stale: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one image.
+
+    A tuple, because a query over what is stored makes thousands, and does little else with them.
 
     Attributes
     ----------
@@ -155,7 +156,7 @@ class Outcome:
 
     record: ImageRecord
     asset: Asset | None
-    annotations: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, Mapping[str, Any] | None] = {}
     failures: tuple[Failure, ...] = ()
     nbytes: int = 0
 
