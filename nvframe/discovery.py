@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -104,12 +105,17 @@ class Discovery:
 
     def _found(self) -> Iterator[Registered]:
         seen: set[tuple[str, str, str]] = set()
-        for point in _entry_points(self._group):
+        points, unreadable = _entry_points(self._group)
+        for owner, problem in unreadable:
+            if not _is_disabled(owner[0], owner[0]):
+                self._report(owner[0], owner, problem)
+        for point in points:
             for registered in self._registered(point):
                 plugin = registered.plugin
                 key = (registered.distribution, plugin.kind, plugin.name)
                 if key in seen:
-                    self._report(point, PluginError(f"{plugin.kind} {plugin.name!r} is registered twice"))
+                    twice = PluginError(f"{plugin.kind} {plugin.name!r} is registered twice")
+                    self._report(point.name, _owner(point.dist), twice)
                     continue
                 seen.add(key)
                 _trace(f"found {plugin.kind} {plugin.name!r}")
@@ -119,7 +125,7 @@ class Discovery:
         """Yield what an entry point's module registers; one broken hookimpl costs only its own plugins."""
         for kind, hookimpl in self._guarded(point, lambda: list(hookimpls(self._load(point)))):
             for plugin in self._guarded(point, lambda k=kind, h=hookimpl: list(yielded(k, h))):  # type: ignore[misc]
-                yield Registered(plugin, *_owner(point))
+                yield Registered(plugin, *_owner(point.dist))
 
     def _observers(self, point: metadata.EntryPoint) -> list[Observer]:
         return self._guarded(point, lambda: observers_in(self._load(point)))
@@ -129,37 +135,37 @@ class Discovery:
         try:
             return call()
         except (Exception, SystemExit) as error:  # a module may try to end the process that imports it
-            self._report(point, error)
+            self._report(point.name, _owner(point.dist), error)
             return []
 
     def _load(self, point: metadata.EntryPoint) -> Any:
         """Return an entry point's module; None where it is disabled."""
-        distribution, version = _owner(point)
+        distribution, version = owner = _owner(point.dist)
         if _is_disabled(point.name, distribution):
-            self._remember(point, "disabled", "")
+            self._remember(point.name, owner, "disabled", "")
             return None
         _trace(f"loading {point.value} of {distribution} {version}")
         return point.load()
 
-    def _report(self, point: metadata.EntryPoint, error: BaseException) -> None:
-        distribution, version = _owner(point)
+    def _report(self, name: str, owner: tuple[str, str], error: BaseException) -> None:
+        distribution, version = owner
         problem = f"{type(error).__name__}: {error}"
         if os.environ.get("NVFRAME_STRICT_PLUGINS") == "1":
-            raise PluginLoadError(f"plugin {point.name!r} of {distribution} {version}: {problem}") from error
-        if self._remember(point, "broken", problem):
+            raise PluginLoadError(f"plugin {name!r} of {distribution} {version}: {problem}") from error
+        if self._remember(name, owner, "broken", problem):
             warn_caller(
-                f"plugin {point.name!r} of {distribution} {version} was left out: {problem}",
+                f"plugin {name!r} of {distribution} {version} was left out: {problem}",
                 PluginLoadWarning,
             )
 
-    def _remember(self, point: metadata.EntryPoint, state: str, problem: str) -> bool:
+    def _remember(self, name: str, owner: tuple[str, str], state: str, problem: str) -> bool:
         """Remember why an entry point is left out, all reasons in one row; tell whether this is the first."""
-        distribution, version = _owner(point)
-        known = self._troubled.get((point.name, distribution))
-        row = known or Listed("", point.name, distribution, version, state, problem)
+        distribution, version = owner
+        known = self._troubled.get((name, distribution))
+        row = known or Listed("", name, distribution, version, state, problem)
         if problem not in row.summary:
             row = replace(row, summary=f"{row.summary}; {problem}")
-        self._troubled[point.name, distribution] = row
+        self._troubled[name, distribution] = row
         return known is None
 
 
@@ -201,23 +207,53 @@ def _manager(module: Any) -> pluggy.PluginManager:
     return manager
 
 
-def _entry_points(group: str) -> list[metadata.EntryPoint]:
-    return sorted(metadata.entry_points(group=group), key=lambda point: (point.name, point.value))
+Unreadable = list[tuple[tuple[str, str], Exception]]
+
+
+def _entry_points(group: str) -> tuple[list[metadata.EntryPoint], Unreadable]:
+    """Return a group's entry points, and the packages, with the reason, whose list of them cannot be read."""
+    unreadable: Unreadable = []
+    try:
+        points = list(metadata.entry_points(group=group))
+    except Exception:  # one package's file is enough: look at each alone, which takes longer
+        points = list(_one_by_one(group, unreadable))
+    return sorted(points, key=lambda point: (point.name, point.value)), unreadable
+
+
+def _one_by_one(group: str, unreadable: Unreadable) -> Iterator[metadata.EntryPoint]:
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        owner = _owner(distribution)
+        name = _canonical(owner[0])
+        if name in seen:  # the first on the path is the one that is imported
+            continue
+        seen.add(name)
+        try:
+            yield from distribution.entry_points.select(group=group)
+        except Exception as error:
+            unreadable.append((owner, PluginError(f"its entry points cannot be read: {error}")))
 
 
 @lru_cache(maxsize=8)
 def _observer_points(group: str, path: tuple[str, ...]) -> list[metadata.EntryPoint]:
     """Look through `sys.path` once, not at each fetch: that takes longer than a fetch of what is stored."""
-    return _entry_points(group)
+    return _entry_points(group)[0]
 
 
-def _owner(point: metadata.EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
+def _owner(distribution: metadata.Distribution | None) -> tuple[str, str]:
+    """Return a distribution's name and version; one that is half uninstalled has none."""
+    said: Any = distribution.metadata if distribution else {}
+    return said.get("Name") or "unknown", said.get("Version") or ""
 
 
 def _is_disabled(name: str, distribution: str) -> bool:
     disabled = {part.strip() for part in os.environ.get("NVFRAME_DISABLE_PLUGINS", "").split(",")}
-    return bool(disabled & {"*", name, distribution})
+    return bool(disabled & {"*", name}) or _canonical(distribution) in map(_canonical, disabled)
+
+
+def _canonical(distribution: str) -> str:
+    """Return a distribution's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _trace(message: str) -> None:

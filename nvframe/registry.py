@@ -137,7 +137,7 @@ class Registry:
         registered = self.get(kind, name)
         factory = load_factory(registered.plugin)
         taken = {k: v for k, v in context.items() if k not in params and _takes(factory, k)}
-        check_parameters(registered.plugin, factory, params)
+        check_parameters(registered.plugin, factory, {**params, **taken})
         return factory(**params, **taken), registered, dict(params)
 
     def storage(self, url: str, storage_options: Mapping[str, Any] | None = None) -> Any:
@@ -164,10 +164,12 @@ class Registry:
         names = self.names(kind)
         near = difflib.get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(names)}"
-        broken = [
-            f"{row.distribution} ({row.summary})" for row in self._discovery.troubled if row.state == "broken"
-        ]
+        troubled = self._discovery.troubled
+        broken = [f"{row.distribution} ({row.summary})" for row in troubled if row.state == "broken"]
+        disabled = [row.distribution for row in troubled if row.state == "disabled"]
         tail = f"; left out because they do not load: {', '.join(broken)}" if broken else ""
+        if disabled:
+            tail += f"; disabled by NVFRAME_DISABLE_PLUGINS: {', '.join(disabled)}"
         return f"no {kind.kind} is called {name!r}: {hint}{tail}"
 
 
@@ -197,17 +199,28 @@ def load_factory(plugin: Plugin) -> Callable[..., Any]:
     Raises
     ------
     PluginLoadError
-        If it cannot be imported; says what to install.
+        If it cannot be imported, or is nothing that can be called; says what to install.
     """
-    if not isinstance(plugin.factory, str):
-        return plugin.factory
-    module, _, attribute = plugin.factory.partition(":")
+    problem = f"{plugin.kind} {plugin.name!r} cannot be loaded"
     try:
-        factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        factory = _imported(plugin.factory) if isinstance(plugin.factory, str) else plugin.factory
     except (ImportError, AttributeError) as error:
         needs = f"install {', '.join(plugin.requires)}" if plugin.requires else str(error)
-        raise PluginLoadError(f"{plugin.kind} {plugin.name!r} cannot be loaded: {needs}") from error
+        raise PluginLoadError(f"{problem}: {needs}") from error
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a module may raise anything, and end the process, as it is imported
+        raise PluginLoadError(f"{problem}: {type(error).__name__}: {error}") from error
+    if not callable(factory):
+        raise PluginLoadError(f"{problem}: its factory is {factory!r:.80}, which cannot be called")
     return factory
+
+
+def _imported(place: str) -> Callable[..., Any]:
+    module, _, attribute = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 def _all_of(module: Any) -> list[Plugin]:

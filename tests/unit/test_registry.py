@@ -114,9 +114,13 @@ def test_result_formats_load(registry):
         assert callable(built.build)
 
 
+class Touched(BaseException):
+    """Raised where installed packages are looked at."""
+
+
 def test_built_ins_do_not_touch_entry_points(monkeypatch, tmp_path):
     def explode(**kwargs):
-        raise AssertionError("entry points were looked at")
+        raise Touched("entry points were looked at")
 
     monkeypatch.setattr(metadata, "entry_points", explode)
     registry = Registry()
@@ -125,7 +129,7 @@ def test_built_ins_do_not_touch_entry_points(monkeypatch, tmp_path):
             registry.get(kind, name)
     registry.build(ImageProcessorPlugin, "resample-3mm")
     registry.storage(str(tmp_path))
-    with pytest.raises(AssertionError):
+    with pytest.raises(Touched):
         registry.get(ImageProcessorPlugin, "resmple")
 
 
@@ -389,7 +393,26 @@ def test_a_warning_made_an_error_loses_no_good_plugin(install, registry):
         assert registry.get(ImageProcessorPlugin, "denoise").distribution == "lab-good"
 
 
-@pytest.mark.parametrize("disabled", ["lab-broken", "its-name", "*", "other, lab-broken ,more"])
+@pytest.mark.parametrize("told", [b"[nvframe]\nno equals sign\n", b"[nvframe]\nlatin = caf\xe9\n"])
+def test_a_list_that_cannot_be_read_costs_only_its_own_package(install, registry, tmp_path, told):
+    install("lab-good", processor("denoise"))
+    install("lab-odd", "")
+    (tmp_path / "lab_odd-1.0.dist-info" / "entry_points.txt").write_bytes(told)
+    assert isinstance(registry.observers(), list)  # asked for by every fetch
+    with pytest.warns(PluginLoadWarning, match=r"'lab-odd' of lab-odd 1\.0 was left out: .* cannot be read"):
+        assert registry.get(ImageProcessorPlugin, "denoise").distribution == "lab-good"
+    assert [row.state for row in registry.listing() if row.distribution == "lab-odd"] == ["broken"]
+
+
+def test_a_package_that_is_half_uninstalled_has_no_name(install, registry, tmp_path):
+    install("lab-gone", "raise RuntimeError('half')")
+    (tmp_path / "lab_gone-1.0.dist-info" / "METADATA").unlink()
+    with pytest.warns(PluginLoadWarning, match="'lab-gone' of unknown .* was left out: RuntimeError: half"):
+        rows = [row for row in registry.listing() if row.name == "lab-gone"]
+    assert [(row.distribution, row.state) for row in rows] == [("unknown", "broken")]
+
+
+@pytest.mark.parametrize("disabled", ["lab-broken", "Lab_Broken", "its-name", "*", "other, lab-broken ,more"])
 def test_a_disabled_plugin_is_not_loaded(install, monkeypatch, disabled):
     install("lab-broken", "raise RuntimeError", name="its-name")
     monkeypatch.setenv("NVFRAME_DISABLE_PLUGINS", disabled)
@@ -397,6 +420,8 @@ def test_a_disabled_plugin_is_not_loaded(install, monkeypatch, disabled):
     assert "resample" in registry.names(ImageProcessorPlugin)
     row = next(row for row in registry.listing() if row.distribution == "lab-broken")
     assert (row.state, row.name) == ("disabled", "its-name")
+    with pytest.raises(UnknownPluginError, match="disabled by NVFRAME_DISABLE_PLUGINS: lab-broken"):
+        registry.get(ImageProcessorPlugin, "its-steps")
 
 
 def test_a_trace_says_what_is_loaded(install, monkeypatch, capsys):
@@ -428,6 +453,13 @@ def test_what_the_call_knows_is_passed_where_the_factory_takes_it(install, regis
     assert (built.timeout, params) == (3.0, {})
     built, _, params = registry.build(ImageProcessorPlugin, ("denoise", {"timeout": 9}), timeout=3.0)
     assert (built.timeout, params) == (9, {"timeout": 9})
+
+
+def test_what_the_call_knows_needs_no_default(install, registry):
+    install("lab-tools", processor("denoise").replace("timeout=None", "timeout"))
+    assert registry.build(ImageProcessorPlugin, "denoise", timeout=3.0)[0].timeout == 3.0
+    with pytest.raises(PluginError, match="missing a required argument: 'timeout'"):
+        registry.build(ImageProcessorPlugin, "denoise")
 
 
 @pytest.mark.parametrize(
@@ -487,6 +519,27 @@ def test_a_factory_that_cannot_be_imported_says_what_to_install(factory):
 def test_a_factory_without_a_signature_checks_for_itself(install, registry):
     install("lab-tools", processor("denoise").replace(", Made,", ", dict,"))
     assert registry.build(ImageProcessorPlugin, ("denoise", {"a": 1}), timeout=3.0)[0] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("factory", "problem"),
+    [
+        ("", "ValueError: Empty module name"),
+        (None, "its factory is None"),
+        (3, "its factory is 3, which cannot"),
+    ],
+)
+def test_a_factory_that_is_none_is_an_error_of_the_plugin(factory, problem):
+    with pytest.raises(PluginLoadError, match=f"processor 'fancy' cannot be loaded: {problem}"):
+        load_factory(ImageProcessorPlugin("fancy", factory))
+
+
+@pytest.mark.parametrize("source", ["raise RuntimeError('no licence')", "def (:", "raise SystemExit(3)"])
+def test_a_factory_whose_module_raises_is_an_error_of_the_plugin(tmp_path, monkeypatch, source):
+    (tmp_path / "_odd_factory.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginLoadError, match=r"'fancy' cannot be loaded: (RuntimeErr|SyntaxErr|SystemEx)"):
+        load_factory(ImageProcessorPlugin("fancy", "_odd_factory:Made"))
 
 
 # Storage
