@@ -19,7 +19,7 @@ def as_image(source: Any) -> Any:
 
 
 def inside(mask: Any) -> Any:
-    """Return which voxels of a mask are not 0.
+    """Return which voxels of a mask are not 0, nor NaN or infinite.
 
     Parameters
     ----------
@@ -46,7 +46,10 @@ def inside(mask: Any) -> Any:
     data = np.asanyarray(mask)
     if data.ndim == 4 and data.shape[3] == 1:
         data = data[..., 0]
-    if data.ndim != 3 or len(np.unique(data)) > 2:
+    if data.dtype.kind == "f":
+        data = np.where(np.isfinite(data), data, 0)  # as nilearn reads a mask
+    values = np.unique(data)
+    if data.ndim != 3 or len(values) > 2 or (len(values) == 2 and 0 not in values):
         raise ValueError("mask_img must hold one volume of two values, inside and 0")
     chosen = data != 0
     if not chosen.any():

@@ -12,7 +12,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from nvframe.errors import NvframeError, PluginError, StorageError
+from nvframe.errors import PluginError, StorageError
+from nvframe.pipeline.submission import broken, submitted
 from nvframe.pipeline.work import Outcome, Task, WorkPlan, failure_of, process_image
 from nvframe.storage import STAGING
 
@@ -56,17 +57,10 @@ def workers(plan: WorkPlan, executor: Executor | None, max_workers: int) -> Iter
 def lost(task: Task, error: BaseException) -> Outcome:
     """Return what became of an image whose worker gave no outcome, or raise what concerns all images."""
     if isinstance(error, BrokenExecutor):
-        raise _broken(error) from error
+        raise broken(error) from error
     if isinstance(error, StorageError | CancelledError) or not isinstance(error, Exception):
         raise error
     return Outcome(task.record, None, failures=(failure_of(error, "process", "executor", task.record),))
-
-
-def _broken(error: BrokenExecutor) -> NvframeError:
-    return NvframeError(
-        f"the executor broke down ({error}): a worker was killed, perhaps for want of memory. What is stored "
-        "stays: run the same call again, with a new executor and fewer workers"
-    )
 
 
 @contextmanager
@@ -96,16 +90,7 @@ class _Journey:
         self._ticket: tuple[bytes, str, str] | None = None
 
     def submit(self, task: Task) -> Future[Outcome]:
-        try:
-            future = self._executor.submit(_process_there, *self._deposited(), task)
-        except BrokenExecutor as error:
-            raise _broken(error) from error
-        if not isinstance(future, Future):
-            raise TypeError(
-                f"executor must give futures of concurrent.futures, {type(self._executor).__name__} does not; "
-                "for a Dask client pass client.get_executor(pure=False)"
-            )
-        return future
+        return submitted(self._executor, _process_there, *self._deposited(), task)
 
     def _deposited(self) -> tuple[bytes, str, str]:
         """Return where workers find the plan: their storage, a key, and the sha256 to expect."""

@@ -152,7 +152,8 @@ def build_dataset(
         fitting = _fitting(rows, turns, failures, on_mismatch, onto)
         kept, lattice, places = list(fitting), onto.lattice, list(fitting.values())
     if lattice is None or not kept:
-        raise ValueError("there is no image to build a Dataset from: see the frame's failures")
+        why = f"; the first failure: {failures[0]}" if failures else ""
+        raise ValueError(f"there is no image to build a Dataset from{why}")
     stack = ImageStack(
         rows.storage, tuple(rows.assets[i] for i in kept), tuple(places), lattice, np.dtype(dtype)
     )

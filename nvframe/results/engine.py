@@ -97,8 +97,9 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         lost = [*cache.failures, *(_without(image, chosen, storage) for image in without)]
         built = build_dataset(rows, lost, join, on_mismatch, "float32")
         if lost:
+            total = len(stored) + len(cache.failures)
             warn_caller(
-                f"{len(lost)} of {len(stored)} stored images are not in the Dataset; the first: {lost[0]}",
+                f"{len(lost)} of {total} stored images are not in the Dataset; the first: {lost[0]}",
                 PartialResultWarning,
             )
         unwanted = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nvframe.errors import StorageError
+from nvframe.pipeline.submission import broken, submitted
 from nvframe.pipeline.window import Window
 from nvframe.results.shards import IMAGES, Row, Shard, Target, write_shard
 from nvframe.types import Failure, FetchEvent
@@ -78,12 +80,12 @@ def filled(
     done = 0
 
     def submit(shard: Shard) -> Any:
-        return pool.submit(write_shard, target, shard)
+        return submitted(pool, write_shard, target, shard)
 
     with _pool(executor, max_workers) as pool, _observer(progress) as tell:
         wanted = sum(len(shard.rows) for shard in shards)
         tell(FetchEvent("start", wanted=wanted))
-        window: Window[Shard, Any] = Window(submit, lambda result: True, None, max_workers)
+        window: Window[Shard, Any] = Window(submit, lambda result: True, None, max_workers, lost=_unwritten)
         for shard, failures in zip(shards, window.run(shards), strict=True):
             without = {(failure.collection_id, failure.image_id) for failure in failures}
             written = [row for row in shard.rows if (row.collection_id, row.image_id) not in without]
@@ -96,6 +98,19 @@ def filled(
                 tell(FetchEvent("failure", done, len(lost), wanted, failure.image_id, failure=failure))
         tell(FetchEvent("finish", done, len(lost), wanted))
     return lost
+
+
+def _unwritten(shard: Shard, error: BaseException) -> list[Failure]:
+    """Return what became of a shard whose worker gave no answer, or raise what concerns all shards."""
+    if isinstance(error, BrokenExecutor):
+        raise broken(error) from error
+    if isinstance(error, StorageError | CancelledError) or not isinstance(error, Exception):
+        raise error
+    why = type(error).__name__, str(error)
+    return [
+        Failure("store", "executor", row.image_id, row.collection_id, row.asset.key, *why, retryable=True)
+        for row in shard.rows
+    ]
 
 
 @contextmanager

@@ -99,10 +99,7 @@ def mask_voxels(mask_img: Any, lattice: Lattice | None = None) -> Voxels:
 def _mask(mask_img: Any) -> tuple[Any, Affine]:
     if isinstance(mask_img, xr.DataArray):
         array = mask_img.transpose(*AXES)
-        values = array.values
-        return inside(np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values), (
-            lattice_in(array).affine
-        )
+        return inside(array.values), lattice_in(array).affine
     img = as_image(mask_img)
     return inside(img.dataobj), img.affine.tolist()
 

@@ -100,6 +100,15 @@ def test_a_mask_is_a_path_an_image_or_an_array(three, brain, tmp_path, kind):
     np.testing.assert_array_equal(ds.nvframe.masked(given), expected)
 
 
+def test_what_is_not_finite_in_a_mask_is_outside_as_in_nilearn(three, brain):
+    chosen = np.where(mask_of(brain()).get_fdata() != 0, 1.0, 0.0)
+    chosen[2], chosen[3] = np.nan, np.inf
+    mask = nib.Nifti1Image(chosen, brain().affine)
+    with pytest.warns(UserWarning, match="Non-finite values detected"):
+        expected = apply_mask(three.images, mask)
+    np.testing.assert_array_equal(three.to_xarray().nvframe.masked(mask), expected)
+
+
 def test_masks_that_cannot_be_used_say_why(three, brain):
     ds = three.to_xarray()
     with pytest.raises(GridMismatchError, match=r"another lattice.*resample_to_img"):
@@ -110,6 +119,8 @@ def test_masks_that_cannot_be_used_say_why(three, brain):
         ds.nvframe.masked(nib.Nifti1Image(np.zeros((9, 8, 7), np.uint8), brain().affine))
     with pytest.raises(ValueError, match="two values"):
         ds.nvframe.masked(brain())
+    with pytest.raises(ValueError, match="two values"):  # nilearn refuses a mask without a background, too
+        ds.nvframe.masked(nib.Nifti1Image(mask_of(brain()).get_fdata() + 1, brain().affine))
     with pytest.raises(ValueError, match="neither a NIfTI file nor an image"):
         ds.nvframe.masked(7)
     with pytest.raises(ValueError, match="got dimensions"):

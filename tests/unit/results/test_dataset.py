@@ -204,6 +204,12 @@ def test_one_slice_keeps_its_thickness_on_the_way_back(tmp_path):
     np.testing.assert_array_equal(nvframe.to_nifti(ds.stat_map[0]).affine, img.affine)
 
 
+def test_engine_says_why_nothing_is_left(tmp_path):
+    write(tmp_path, [nib.Nifti1Image(np.zeros((3, 3, 3, 2), np.float32), np.diag([2, 2, 2, 1]))])
+    with pytest.raises(ValueError, match=r"no image to build a Dataset from; .*image 1: .*not one volume"):
+        xr.open_dataset(tmp_path / "neurovault", engine="nvframe")
+
+
 def test_engine_says_what_it_left_out_and_which_roles_there_are(tmp_path):
     four_d = nib.Nifti1Image(np.zeros((3, 3, 3, 2), np.float32), np.diag([2, 2, 2, 1]))
     write(tmp_path, [image(), image(), four_d])

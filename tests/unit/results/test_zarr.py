@@ -1,9 +1,11 @@
 import gzip
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -443,3 +445,41 @@ def test_nothing_is_left_where_nothing_was_written(forty, tmp_path):
     with pytest.raises(ValueError, match="no image"):
         forty[:0].to_zarr(tmp_path / "cube.zarr")
     assert not (tmp_path / "cube.zarr").exists()
+
+
+class Unreliable(ThreadPoolExecutor):
+    """Gives no answer for the first shard, as Dask does where its worker was killed again and again."""
+
+    def submit(self, work, target, shard):
+        return super().submit(self.fail if shard.start == 0 else work, target, shard)
+
+    def fail(self, target, shard):
+        raise MemoryError("killed")
+
+
+def test_a_shard_that_kills_its_workers_costs_its_own_images(forty, tmp_path):
+    url = tmp_path / "cube.zarr"
+    with Unreliable(1) as pool, pytest.warns(PartialResultWarning, match="16 images were not written"):
+        forty.to_zarr(url, executor=pool)
+    assert opened(url).status.values.tolist() == [0] * 16 + [1] * 24
+    forty.to_zarr(url)
+    assert_holds(url, forty)
+
+
+def kill(target, shard):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_an_executor_that_does_not_do_is_explained(forty, tmp_path, monkeypatch):
+    class Client:
+        def submit(self, *work):
+            return object()
+
+    with pytest.raises(TypeError, match=r"client\.get_executor\(pure=False\)"):
+        forty.to_zarr(tmp_path / "cube.zarr", executor=Client())
+    with monkeypatch.context() as patch, ProcessPoolExecutor(1) as pool:
+        patch.setattr(filling, "write_shard", kill)
+        with pytest.raises(NvframeError, match="What is stored stays: run the same call again"):
+            forty.to_zarr(tmp_path / "cube.zarr", executor=pool)
+    forty.to_zarr(tmp_path / "cube.zarr")
+    assert_holds(tmp_path / "cube.zarr", forty)
