@@ -123,3 +123,21 @@ def test_a_check_that_was_to_fail_and_fails_is_no_error(tmp_path):
 def test_a_check_that_does_not_exist_is_an_error():
     with pytest.raises(TypeError, match=r"there is no check 'pickls'; did you mean 'pickles'\?"):
         type("TestIt", (kits.ProcessorConformance,), {"expected_failures": {"pickls": "?"}})
+
+
+NEEDY = """
+from nvframe.plugins import StorageBackendPlugin
+from nvframe.testing import StorageConformance
+
+class TestNeedy(StorageConformance):
+    plugin = StorageBackendPlugin("needy", lambda url: None, summary="needs a url")
+"""
+
+
+def test_a_factory_that_needs_a_parameter_is_told_how_to_get_it(tmp_path):
+    path = tmp_path / "kit.py"
+    path.write_text(NEEDY)
+    (failed,) = run(path, tmp_path).values()
+    told = failed["reads_what_is_stored"]
+    assert "missing a required argument: 'url'" in told
+    assert "put what it needs into `parameters`, or override the fixture" in told

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,18 @@ def test_the_tutorials_files_are_the_plugins_own():
         assert text == (ROOT / name).read_text(encoding="utf-8"), name
     code = (ROOT / "plugins/nvframe-example/src/nvframe_example").glob("*.py")
     assert sum(len(re.findall(r"^(?!\s*(#|\"\"\"|$))", path.read_text(), re.M)) for path in code) < 40
+
+
+def test_the_tutorials_package_is_whole():
+    """A build asks for every file that the project names: the tutorial tells to make each before it is installed."""
+    tutorial = (ROOT / "docs/tutorial/first-plugin.md").read_text(encoding="utf-8")
+    told = tutorial.partition('pip install -e ".[test]"')[0]
+    project = tomllib.loads(re.search(r"pyproject.toml -->\n```toml\n(.*?)^```$", told, re.M | re.S)[1])[
+        "project"
+    ]
+    words = re.sub(r"^```.*?^```$", "", told, flags=re.M | re.S)
+    for name in (project["readme"], *project["license-files"]):
+        assert f"`{name}`" in words, name
 
 
 def test_the_tutorial_runs(nvframe_server, nvframe_registry, tmp_path, monkeypatch):

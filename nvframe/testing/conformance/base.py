@@ -68,7 +68,17 @@ class Conformance:
 
     def build(self, **more: Any) -> Any:
         """Return what the descriptor's factory makes of `parameters`; the kit's fixtures call it."""
-        return load_factory(self._descriptor())(**{**self.parameters, **more})
+        plugin, parameters = self._descriptor(), {**self.parameters, **more}
+        factory = load_factory(plugin)
+        try:
+            check_parameters(plugin, factory, parameters)
+        except PluginError as error:
+            if more:
+                raise
+            pytest.fail(
+                f"{error}; put what it needs into `parameters`, or override the fixture that calls it"
+            )
+        return factory(**parameters)
 
     def _descriptor(self) -> Plugin:
         if self.plugin is None:

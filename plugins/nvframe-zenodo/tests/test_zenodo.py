@@ -170,6 +170,15 @@ def test_a_hostile_record_is_a_failure_or_empty(archive, monkeypatch, row):
 # Allowances and tokens
 
 
+def test_a_name_that_comes_twice_is_one_file(archive):
+    row = archive.add(102, {"a.nii.gz": a_map(1), "b.nii.gz": a_map(2)})
+    row["files"].append({**row["files"][0], "size": 3})
+    source = Zenodo(records=[102])
+    (collection,) = source.collections({})
+    assert [image.metadata["file_name"] for image in source.images(collection)] == ["a.nii.gz", "b.nii.gz"]
+    assert collection.metadata["number_of_images"] == 2
+
+
 def test_an_allowance_that_is_used_up_is_waited_for(filled):
     filled.limit = 1
     source = Zenodo(records=[103, 202], retry=QUICK)

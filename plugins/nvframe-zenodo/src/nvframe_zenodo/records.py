@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -84,15 +85,15 @@ def collection_record(row: Row, base_url: str) -> CollectionRecord:
         "concept_doi": row.get("conceptdoi"),
         "modify_date": _modified(row),
         "url": f"{base_url}/records/{identifier}",
-        "number_of_images": sum(1 for _ in _images_in(row)),
+        "number_of_images": len(dict(_images_in(row))),
     }
     return CollectionRecord(NAME, identifier, metadata)
 
 
 def image_records(row: Row, base_url: str) -> Iterator[ImageRecord]:
-    """Yield the NIfTI files of a record, by name; whatever else is in it is passed over."""
+    """Yield the NIfTI files of a record, by name and each name once; whatever else is in it is passed over."""
     collection, described = _id_of(row), _mapping(row.get("metadata"))
-    for name, file in sorted(_images_in(row)):
+    for name, file in sorted(dict(_images_in(row)).items(), key=itemgetter(0)):
         identifier = image_id(collection, name)
         url = _address(file, collection, name, base_url)
         stated = file.get("size")
