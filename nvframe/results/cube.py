@@ -15,10 +15,23 @@ import xarray as xr
 
 from nvframe.credentials import bare
 from nvframe.errors import NvframeError, StorageError
+from nvframe.results.arrays import (
+    all_missing,
+    create_maps,
+    dims_of,
+    encoded,
+    grow,
+    is_table,
+    put_copy,
+    resize,
+    row_count,
+    same_form,
+    write_whole,
+)
 from nvframe.results.joining import joined
 from nvframe.results.lattice import FIELD_OF_VIEW, Lattice
 from nvframe.results.lazy import READERS
-from nvframe.results.shards import DATA, IMAGES, Target
+from nvframe.results.shards import DATA, Target
 
 if TYPE_CHECKING:
     from zarr import Group
@@ -31,9 +44,6 @@ STATUS = "status"
 NEXT = "_next"
 """The group in which columns of another type wait until all rows are filled."""
 
-_COLUMN_ROWS = 1024
-_TABLE_ROWS = 128
-_NO_DATE = -(2**63)
 Method = TypeVar("Method", bound=Callable[..., Any])
 _OR_OVERWRITE = ", or overwrite=True to replace a Zarr"
 
@@ -143,9 +153,9 @@ class Cube:
         self._anew = False
         attributes = {MARK: plan.to_json(), **columns.attrs}
         group = zarr.create_group(self._target.store(), attributes=attributes, zarr_format=3)
-        _create_data(group, plan, columns)
-        _side_by_side(lambda name: _create(group, name, columns.variables[name]), columns.variables)
-        _create(group, STATUS, _status(columns.sizes["image"]))
+        create_maps(group, plan.layout, columns)
+        _side_by_side(lambda name: write_whole(group, name, columns.variables[name]), columns.variables)
+        write_whole(group, STATUS, all_missing(columns.sizes["image"]))
 
     @_told("read")
     def stored(self) -> list[bool]:
@@ -160,12 +170,12 @@ class Cube:
             return None
         group = self._group()
         if NEXT in group:
-            if group[NEXT].attrs.get("rows") == _rows(group[STATUS]):
+            if group[NEXT].attrs.get("rows") == row_count(group[STATUS]):
                 self.describe()
             else:
                 del group[NEXT]  # of a run that was killed before it added its rows
             group = self._group()
-        self._cut(group, _rows(group[STATUS]))
+        self._cut(group, row_count(group[STATUS]))
         opened: xr.Dataset = xr.open_zarr(
             self._target.store(), chunks=None, consolidated=False, zarr_format=3, drop_variables=[DATA]
         )
@@ -185,18 +195,18 @@ class Cube:
         def add(name: str) -> None:
             before, variable = known.variables.get(name), everything[name]
             if before is None:
-                _create(group, name, variable)
-            elif not _same_form(before, variable):
-                _create(waiting, name, variable)
+                write_whole(group, name, variable)
+            elif not same_form(before, variable):
+                write_whole(waiting, name, variable)
             elif variable.dims[0] == "image":
-                _grow(group[name], variable[old:])
+                grow(group[name], variable[old:])
 
         _side_by_side(add, everything)
         shared = {"space", "map_type"} & set(group.attrs)
         unshared = sorted(name for name in shared if added.attrs.get(name) != group.attrs[name])
         waiting.attrs.update({"rows": old + added.sizes["image"], "unshared": unshared})
-        _resize(group[DATA], old + added.sizes["image"])
-        _grow(group[STATUS], _status(added.sizes["image"]))
+        resize(group[DATA], old + added.sizes["image"])
+        grow(group[STATUS], all_missing(added.sizes["image"]))
 
     @_told("write to")
     def renew(self, row: int, columns: xr.Dataset) -> None:
@@ -205,7 +215,7 @@ class Cube:
         for name in ("sha256", "original_axcodes", "coverage", *FIELD_OF_VIEW):
             if name in columns.variables:
                 array: Any = group[name]
-                array[row : row + 1] = _encoded(columns.variables[name])[0]
+                array[row : row + 1] = encoded(columns.variables[name])[0]
 
     @_told("write to")
     def note(self, rows: Iterable[int]) -> None:
@@ -227,11 +237,11 @@ class Cube:
         group = self._group()
         if NEXT in group:
             waiting: Any = group[NEXT]
-            _side_by_side(lambda name: _copy(group, name, waiting[name]), list(waiting.array_keys()))
+            _side_by_side(lambda name: put_copy(group, name, waiting[name]), list(waiting.array_keys()))
             for name in waiting.attrs["unshared"]:
                 group.attrs.pop(name, None)
             del group[NEXT]
-        inner = {name for name, array in group.arrays() if name != DATA and not _is_table(array)}
+        inner = {name for name, array in group.arrays() if name != DATA and not is_table(array)}
         group.attrs["coordinates"] = " ".join(sorted(inner))
         with warnings.catch_warnings():
             # Zarr 3's specification has no word on it yet; zarr and xarray write and read it all the same.
@@ -241,8 +251,8 @@ class Cube:
     def _cut(self, group: Group, rows: int) -> None:
         """Take back the rows that a killed run had begun to add."""
         for _, array in group.arrays():
-            if _dims(array)[0] == "image" and _rows(array) > rows:
-                _resize(array, rows)
+            if dims_of(array)[0] == "image" and row_count(array) > rows:
+                resize(array, rows)
 
     def _group(self) -> Group:
         import zarr
@@ -266,104 +276,3 @@ def _side_by_side(work: Callable[[str], None], names: Iterable[Any]) -> None:
     """Do the same for each variable: a bucket answers a hundred small requests best at once."""
     with ThreadPoolExecutor(READERS) as pool:
         list(pool.map(work, names))
-
-
-def _create_data(group: Group, plan: Plan, columns: xr.Dataset) -> None:
-    from zarr.codecs import BloscCodec
-
-    maps = plan.layout == "maps"
-    dims = ("image", "x", "y", "z") if maps else ("image", "voxel")
-    shape = tuple(columns.sizes[dim] for dim in dims)
-    rest = shape[1:]
-    packed = BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="shuffle")
-    group.create_array(
-        DATA,
-        shape=shape,
-        dtype="float32",
-        chunks=(1 if maps else IMAGES, *rest),
-        shards=(IMAGES, *rest) if maps else None,
-        compressors=packed if maps else None,  # rows of voxels are read to be copied, and hardly shrink
-        fill_value=float("nan"),
-        dimension_names=dims,
-        attributes={"long_name": "statistic"},
-    )
-
-
-def _create(group: Group, name: str, variable: xr.Variable) -> None:
-    """Write an array whole, in the place of one that is there."""
-    values, attrs, fill = _encoded(variable)
-    rows = _COLUMN_ROWS if variable.ndim == 1 else _TABLE_ROWS
-    chunks = (rows if variable.dims[0] == "image" else max(1, len(values)), *variable.shape[1:])
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        dtype=str if values.dtype.kind == "O" else values.dtype,
-        chunks=chunks,
-        fill_value=fill,
-        dimension_names=[str(dim) for dim in variable.dims],
-        attributes=attrs,
-        overwrite=True,
-    )
-    array[:] = values
-
-
-def _copy(group: Group, name: str, array: Any) -> None:
-    copy = group.create_array(
-        name,
-        shape=array.shape,
-        dtype=array.dtype if array.dtype.kind in "biuf" else str,
-        chunks=array.chunks,
-        fill_value=array.fill_value,
-        dimension_names=_dims(array),
-        attributes=dict(array.attrs),
-        overwrite=True,
-    )
-    copy[:] = array[:]
-
-
-def _grow(array: Any, tail: xr.Variable) -> None:
-    start = _rows(array)
-    _resize(array, start + tail.shape[0])
-    array[start:] = _encoded(tail)[0]
-
-
-def _encoded(variable: xr.Variable) -> tuple[Any, dict[str, Any], Any]:
-    """Return values, attributes and fill value as they are stored, dates by CF's conventions."""
-    values, attrs = variable.values, dict(variable.attrs)
-    if values.dtype.kind == "M":
-        attrs |= {
-            "units": "microseconds since 1970-01-01",
-            "calendar": "proleptic_gregorian",
-            "_FillValue": _NO_DATE,
-        }
-        return values.astype("datetime64[us]").astype(np.int64), attrs, _NO_DATE
-    if values.dtype.kind in "OUT":
-        return values.astype(object), attrs, ""
-    return values, attrs, np.nan if values.dtype.kind == "f" else 0
-
-
-def _status(rows: int) -> xr.Variable:
-    attrs = {"flag_values": [0, 1], "flag_meanings": "missing stored"}
-    return xr.Variable(("image",), np.zeros(rows, dtype=np.int8), attrs)
-
-
-def _same_form(one: xr.Variable, other: xr.Variable) -> bool:
-    kinds = {"O" if each.dtype.kind in "OUT" else each.dtype.kind for each in (one, other)}
-    same_rest = one.shape[1:] == other.shape[1:] and (one.dims[0] == "image" or one.shape == other.shape)
-    return one.dims == other.dims and same_rest and len(kinds) == 1 and one.attrs == other.attrs
-
-
-def _rows(array: Any) -> int:
-    return int(array.shape[0])
-
-
-def _resize(array: Any, rows: int) -> None:
-    array.resize((rows, *array.shape[1:]))
-
-
-def _dims(array: Any) -> tuple[str, ...]:
-    return tuple(array.metadata.dimension_names)
-
-
-def _is_table(array: Any) -> bool:
-    return len(array.shape) > 1

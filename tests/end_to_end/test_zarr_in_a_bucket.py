@@ -30,8 +30,9 @@ def keys(client):
     return {each["Key"]: each["LastModified"] for each in client.list_objects_v2(Bucket="lab")["Contents"]}
 
 
-def test_it_grows_in_a_bucket(frame, make_bucket):
+def test_it_grows_in_a_bucket(server, data_dir, make_bucket):
     client = make_bucket("lab")
+    frame = nvframe.fetch(image_terms={}, max_images=None, annotators=["neurosynth-words"])
     url = frame[:16].to_zarr("s3://lab/cube.zarr", storage_options=LAB)
     first = {key: when for key, when in keys(client).items() if "/stat_map/c/0/" in key}
     assert len(first) == 1
@@ -40,8 +41,13 @@ def test_it_grows_in_a_bucket(frame, make_bucket):
     assert first.items() <= keys(client).items()
     with nvframe.set_options(storage_options=LAB):
         opened = xr.open_zarr(url, chunks=None, storage_options=LAB)
-    np.testing.assert_array_equal(opened.stat_map, frame.to_xarray().stat_map)
+    expected = frame.to_xarray()
+    np.testing.assert_array_equal(opened.stat_map, expected.stat_map)
+    np.testing.assert_array_equal(
+        opened.word_frequencies[:, np.argsort(opened.word.values)], expected.word_frequencies
+    )
     assert (opened.status == 1).all()
+    assert [key for key in keys(client) if "_next" in key] == []
 
 
 def test_processes_bring_a_bucket_into_another_form(server, make_bucket, data_dir):

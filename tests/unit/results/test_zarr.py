@@ -121,18 +121,19 @@ def test_a_killed_run_is_completed_by_the_next(forty, tmp_path, written, broken)
 
 def kills(n, monkeypatch):
     """Let the n-th change of a Zarr's arrays end the program."""
-    from nvframe.results import cube
+    from nvframe.results import arrays, cube
 
     count = iter(range(10_000))
-    for name in ("_create", "_copy", "_grow", "_resize", "_create_data"):
-        genuine = getattr(cube, name)
+    names = ("write_whole", "put_copy", "grow", "resize", "create_maps")
+    for module, name in [*((cube, name) for name in names), (arrays, "resize")]:
+        genuine = getattr(module, name)
 
         def dying(*args, genuine=genuine):
             if next(count) == n:
                 raise KeyboardInterrupt
             return genuine(*args)
 
-        monkeypatch.setattr(cube, name, dying)
+        monkeypatch.setattr(module, name, dying)
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 7, 12, 20, 26, 28])
