@@ -102,6 +102,7 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
                 f"{len(lost)} of {total} stored images are not in the Dataset; the first: {lost[0]}",
                 PartialResultWarning,
             )
+        built.dataset.encoding["source"] = storage.url  # xarray would note it with user and password
         unwanted = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         return built.dataset.drop_vars(unwanted, errors="ignore")
 

@@ -1,5 +1,6 @@
 import pickle
 
+import fsspec
 import nibabel as nib
 import numpy as np
 import pytest
@@ -202,6 +203,15 @@ def test_one_slice_keeps_its_thickness_on_the_way_back(tmp_path):
     write(tmp_path, [img])
     ds = offline(tmp_path).to_xarray()
     np.testing.assert_array_equal(nvframe.to_nifti(ds.stat_map[0]).affine, img.affine)
+
+
+def test_engine_keeps_no_password(tmp_path):
+    write(tmp_path, [image()])
+    fsspec.filesystem("memory").put(str(tmp_path / "neurovault"), "/me:s3cr3t@host/maps", recursive=True)
+    ds = xr.open_dataset("memory://me:s3cr3t@host/maps", engine="nvframe")
+    assert ds.encoding["source"] == "memory://host/maps"
+    assert ds.stat_map.values.any()
+    assert b"s3cr3t" not in pickle.dumps(ds)
 
 
 def test_engine_says_why_nothing_is_left(tmp_path):
