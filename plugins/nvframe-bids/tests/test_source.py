@@ -1,6 +1,7 @@
 """BIDS trees as a source: what is an image, what is said of it, and how it is opened."""
 
 import gzip
+import os
 import pickle
 from dataclasses import replace
 
@@ -144,6 +145,20 @@ def test_a_damaged_sidecar_is_one_failure_and_its_images_come_without_it(tree, c
     (failure,) = (each for each in found if isinstance(each, Failure))
     assert failure.message.startswith("derivatives/glm/task-stop_statmap.json")
     assert len(found) == 6
+
+
+def test_a_name_that_is_no_text_costs_only_its_file(make):
+    make.dataset("")
+    path = make.map("sub-02/sub-02_stat-t_statmap.nii.gz")
+    try:
+        path.with_name(os.fsdecode(b"sub-01_\xff_stat-t_statmap.nii.gz")).write_bytes(path.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes names that are text alone")
+    failure, image = BidsDerivatives(make.root).images(None)
+    assert image.metadata["sub"] == "02"
+    assert (failure.stage, failure.error_type) == ("list", "SourceError")
+    assert r"sub-01_\udcff_stat-t_statmap.nii.gz is no valid text: rename the file" in failure.message
+    str(failure).encode()
 
 
 def test_ids_are_readable_stable_when_the_tree_moves_and_never_too_long(tree, tmp_path, make):

@@ -11,7 +11,7 @@ import pytest
 
 import nvframe
 from nvframe_bids.labels import file_stem, label
-from nvframe_bids.writer import _directory_name
+from nvframe_bids.writer import _dataset_description, _directory_name
 
 
 @pytest.fixture
@@ -167,3 +167,26 @@ def test_two_images_never_share_a_name():
 )
 def test_a_label_is_letters_and_digits(text, expected):
     assert label(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ({"authors": "J. Doe, R. Roe"}, ["J. Doe", "R. Roe"]),
+        ({"authors": "Doe, Jane; Roe, Richard"}, ["Doe, Jane", "Roe, Richard"]),
+        ({"Authors": ["Doe, Jane", "Roe"]}, ["Doe, Jane", "Roe"]),
+        ({"authors": None}, None),
+    ],
+)
+def test_authors_keep_their_names(said, names):
+    assert _dataset_description({"name": "maps", **said}, "1").get("Authors") == names
+
+
+def test_what_is_no_number_is_null_in_a_sidecar(frame, tmp_path):
+    frame.images_meta[0].update(odd={"peak": float("inf"), "all": [1.5, float("nan")]}, low=-float("inf"))
+    frame.to("bids", url=tmp_path / "out")
+    read = [
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+        for path in (tmp_path / "out").rglob("*.json")
+    ]
+    assert [each["odd"] for each in read if "odd" in each] == [{"peak": None, "all": [1.5, None]}]

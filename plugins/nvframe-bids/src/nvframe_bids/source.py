@@ -131,10 +131,17 @@ class BidsDerivatives:
 
     def _images(self, dataset: str, only: str = "") -> Iterator[ImageRecord | Failure]:
         for found in Images(self.tree, dataset, only):
-            if len(found) == 3:
-                yield self._image_record(dataset, *found)
-            else:
+            if len(found) == 2:
                 yield self._failure(*found, self._collection_id(dataset))
+                continue
+            try:
+                yield self._image_record(dataset, *found)
+            except (
+                UnicodeError
+            ):  # a file system takes names that no text holds, and so no id, and no metadata
+                path = ascii(found[0].path)[1:-1]
+                error = SourceError(f"the name {path} is no valid text: rename the file")
+                yield self._failure(path, error, self._collection_id(dataset))
 
     def get_collection(self, collection_id: str) -> CollectionRecord:
         """Return one dataset."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ class _Writer:
         self._suffixes: dict[str, set[str]] = {}
 
     def put_json(self, key: str, value: Mapping[str, Any]) -> None:
-        self.put_text(key, json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        self.put_text(key, json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))
 
     def put_text(self, key: str, text: str) -> None:
         self._storage.put(key, f"{text.rstrip()}\n".encode())
@@ -194,19 +195,27 @@ def _study() -> dict[str, Any]:
 
 
 def _dataset_description(collection: Mapping[str, Any], identifier: object) -> dict[str, Any]:
-    doi, url, authors = collection.get("DOI"), collection.get("url"), collection.get("authors")
+    doi, url = collection.get("DOI"), collection.get("url")
     source = {"URL": url, "DOI": doi and f"doi:{doi}"}
     described = {
         "Name": str(collection.get("name") or f"collection {identifier}"),
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": _generated_by(),
-        "Authors": [each.strip() for each in str(authors).split(",") if each.strip()] if authors else None,
+        "Authors": _authors(collection.get("authors") or collection.get("Authors")),
         "License": collection.get("licence") or collection.get("license") or collection.get("License"),
         "HowToAcknowledge": f"Please cite https://doi.org/{doi}" if doi else None,
         "SourceDatasets": [{key: str(value) for key, value in source.items() if value}],
     }
     return {key: value for key, value in described.items() if value and value != [{}]}
+
+
+def _authors(said: object) -> list[str]:
+    """Return names: they come as a list, or as text; where semicolons part them, commas are within names."""
+    if not isinstance(said, str):
+        return [str(each) for each in said] if isinstance(said, list) else []
+    names = said.split(";" if ";" in said else ",")
+    return [name.strip() for name in names if name.strip()]
 
 
 def _readme(described: Mapping[str, Any], collection: Mapping[str, Any]) -> str:
@@ -224,6 +233,15 @@ def _sidecar(meta: Mapping[str, Any]) -> dict[str, Any]:
     }
     said = {**known, **meta}
     return {key: value for key, value in said.items() if _can_be_written(key, value)}
+
+
+def _finite(value: Any) -> Any:
+    """Return a value whose NaN and infinities are null: they are no JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _can_be_written(key: str, value: object) -> bool:
