@@ -1,9 +1,11 @@
-"""The border where a source's listings come in: what is no record, and what it raises, is a Failure."""
+"""The border where plugins' objects and answers come in: nothing that they say is believed unseen."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from nvframe.contracts import MetadataSource
@@ -39,6 +41,26 @@ def checked_source(source: Any) -> MetadataSource:
         raise PluginError(f"a source's name is that of a directory: {error}") from error
     made: MetadataSource = source
     return made
+
+
+_NEEDED = ("name", "needs_network", "needs_image", "sidecar_name", "metadata_key", "annotate")
+
+
+def check_annotators(annotators: Sequence[Any]) -> None:
+    """Raise PluginError for what is no annotator, and where two files, of images or annotators, would be one."""
+    for each in annotators:
+        lacking = [member for member in _NEEDED if not hasattr(each, member)]
+        if lacking:
+            raise PluginError(f"{each!r:.80} is no annotator: it has no {', '.join(lacking)}")
+        name = each.sidecar_name
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]*\{id\}[A-Za-z0-9._-]*\.json", name):
+            raise PluginError(
+                f"annotator {each.name!r} has sidecar_name {name!r:.80}: it must be a plain file name with {{id}} in "
+                "it once, and end in .json, or the annotations of all images would be one file"
+            )
+    for name, number in Counter(each.name for each in annotators).items():
+        if number > 1:
+            raise PluginError(f"{number} annotators are called {name!r}: annotate with one of them per fetch")
 
 
 class Border:

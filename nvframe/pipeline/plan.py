@@ -15,6 +15,7 @@ from nvframe import layout
 from nvframe.errors import PluginError, warn_caller
 from nvframe.filters import IsIn
 from nvframe.http import Retry
+from nvframe.pipeline.border import check_annotators
 from nvframe.pipeline.identity import identity_of, name_of
 from nvframe.pipeline.work import Step, WorkPlan
 from nvframe.plugins import AnnotatorPlugin, FilterPlugin, ImageProcessorPlugin
@@ -265,6 +266,7 @@ def make_plan(
     steps = tuple(_step(registry, selector) for selector in _checked_list("processors", processors))
     context = {"timeout": timeout} | ({"retry": retry} if retry else {})
     made = [_annotator(registry, each, context) for each in _checked_list("annotators", annotators)]
+    check_annotators([annotator for annotator, _ in made])
     role = _role(steps)
     return WorkPlan(
         source=source,

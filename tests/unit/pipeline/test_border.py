@@ -10,6 +10,10 @@ import pytest
 
 import nvframe
 from nvframe.errors import PartialResultWarning, PluginError, SourceError
+from nvframe.pipeline.plan import make_plan
+from nvframe.registry import default_registry
+from nvframe.storage import FsspecStorage
+from nvframe.testing.conformance.frames import NameLetters
 from nvframe.types import ByteStream, CollectionRecord, ImageRecord
 
 BODY = gzip.compress(
@@ -123,3 +127,33 @@ def test_a_sources_name_may_not_leave_the_data_directory(tmp_path, name):
 def test_what_is_no_source_says_what_it_lacks(tmp_path):
     with pytest.raises(PluginError, match="is no metadata source: it has no name, description"):
         nvframe.fetch(object(), data_dir=tmp_path)
+
+
+def annotated(*annotators):
+    return make_plan(Odd(), FsspecStorage("memory://border"), default_registry(), annotators=annotators)
+
+
+@pytest.mark.parametrize(
+    "name", ["words.json", "../{id}.json", "{id}_{id}.json", "{id}_{y}.json", "{id}.txt", None]
+)
+def test_annotations_of_two_images_are_never_one_file(name):
+    annotator = NameLetters()
+    annotator.sidecar_name = name
+    with pytest.raises(PluginError, match=r"it must be a plain file name with \{id\} in it once"):
+        annotated(annotator)
+
+
+def test_annotations_of_two_annotators_are_never_one_list():
+    with pytest.raises(PluginError, match="2 annotators are called 'name-letters'"):
+        annotated(NameLetters(), NameLetters())
+
+
+def test_what_is_no_annotator_says_what_it_lacks():
+    class Half:
+        name = "half"
+
+        def annotate(self, record, img=None):
+            return {}
+
+    with pytest.raises(PluginError, match=r"is no annotator: it has no needs_network, .*, metadata_key"):
+        annotated(Half())
