@@ -6,7 +6,7 @@ import difflib
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import pytest
 
@@ -75,10 +75,11 @@ class Conformance:
         except PluginError as error:
             if more:
                 raise
-            pytest.fail(
-                f"{error}; put what it needs into `parameters`, or override the fixture that calls it"
-            )
+            self._cannot_build(error)
         return factory(**parameters)
+
+    def _cannot_build(self, error: PluginError) -> NoReturn:
+        pytest.fail(f"{error}; put what it needs into `parameters`, or override the fixture that calls it")
 
     def _descriptor(self) -> Plugin:
         if self.plugin is None:

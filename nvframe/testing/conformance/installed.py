@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -28,14 +28,8 @@ _NEEDS_FIXTURES = (
 class _Unaided(Conformance):
     """Skips where the factory cannot be called without parameters."""
 
-    def build(self, **more: Any) -> Any:
-        """Return what the factory makes of nothing."""
-        try:
-            return super().build(**more)
-        except TypeError as error:
-            if "missing" not in str(error):
-                raise
-            pytest.skip(f"{error}; {_NEEDS_FIXTURES}")
+    def _cannot_build(self, error: PluginError) -> NoReturn:
+        pytest.skip(f"{error}; {_NEEDS_FIXTURES}")
 
 
 class _Source(_Unaided, SourceConformance):
