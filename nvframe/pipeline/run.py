@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext
@@ -121,6 +121,7 @@ class _Run:
         self._started = time.monotonic()
         self._in_a_row = 0
         self._in_collection: defaultdict[str, int] = defaultdict(int)
+        self._waiting_failures: Counter[str] = Counter()
         self._stopped_early = ""
         self._done = self._failed = self._nbytes = 0
         self._described: set[str] = set()
@@ -146,6 +147,7 @@ class _Run:
             2 * self._max_workers,
             completed=self._completed,
             lost=_lost,
+            must_wait=self._may_stop_soon,
         )
         try:
             for turn in window.run(self._candidates):
@@ -214,6 +216,8 @@ class _Run:
             self._tell(self._event("failure", image_id=failure.image_id, failure=failure))
         if isinstance(turn, Outcome):
             self._nbytes += turn.nbytes
+            if _is_loss(turn):
+                self._waiting_failures[turn.record.collection_id] += 1
             if turn.asset is not None:
                 log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
                 if self._observers:
@@ -230,7 +234,8 @@ class _Run:
             return
         result.failures.extend(turn.failures)
         collection_id = turn.record.collection_id
-        if turn.asset is None and turn.failures:
+        if _is_loss(turn):
+            self._waiting_failures[collection_id] -= 1
             self._count_failure(collection_id)
             return
         self._in_a_row = self._in_collection[collection_id] = 0
@@ -262,6 +267,16 @@ class _Run:
         if self._in_a_row == MAX_CONSECUTIVE_FAILURES:
             self._candidates.stop()
             self._stopped_early = f"{self._in_a_row} images failed in a row"
+
+    def _may_stop_soon(self) -> bool:
+        """Tell whether a stop rule is likely to apply once the failures that wait for their turn have had it.
+
+        While one image is slow to come, others could fail by the hundred before the rules see the first of them.
+        """
+        waiting = +self._waiting_failures
+        return self._in_a_row + waiting.total() >= MAX_CONSECUTIVE_FAILURES or any(
+            self._in_collection[each] + n >= MAX_FAILURES_IN_COLLECTION for each, n in waiting.items()
+        )
 
     def _finished(self) -> RunResult:
         result = self._result
@@ -326,6 +341,10 @@ def _collector_paused() -> Iterator[None]:
 
 def _succeeded(turn: Turn) -> bool:
     return isinstance(turn, Outcome) and turn.asset is not None
+
+
+def _is_loss(turn: Outcome) -> bool:
+    return turn.asset is None and bool(turn.failures)
 
 
 def _lost(candidate: Candidate, error: BaseException) -> Turn:

@@ -32,6 +32,8 @@ class Window(Generic[Item, Result]):
         Called with each result as it completes, before its turn.
     lost : callable
         Item and the error of its future to a result, or raises: an error of one future need not cost the others.
+    must_wait : callable
+        Whether nothing more may be submitted until results that wait for their turn have been handed on.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Window(Generic[Item, Result]):
         in_flight: int,
         completed: Callable[[Result], object] = lambda result: None,
         lost: Callable[[Item, BaseException], Result] = _raised,
+        must_wait: Callable[[], bool] = lambda: False,
     ) -> None:
         self._submit = submit
         self._succeeded = succeeded
@@ -49,6 +52,7 @@ class Window(Generic[Item, Result]):
         self._in_flight = in_flight
         self._completed = completed
         self._lost = lost
+        self._must_wait = must_wait
         self._successes = 0
         self._turns: deque[Future[Result] | Result] = deque()
         self._running: dict[Future[Result], Item] = {}
@@ -95,7 +99,7 @@ class Window(Generic[Item, Result]):
     def _has_slot(self) -> bool:
         running = len(self._running)
         within_limit = self._wanted is None or self._successes + running < self._wanted
-        return running < self._in_flight and within_limit
+        return running < self._in_flight and within_limit and not (running and self._must_wait())
 
     def _collect(self) -> None:
         done, _ = wait(set(self._running), return_when=FIRST_COMPLETED)

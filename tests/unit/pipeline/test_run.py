@@ -702,3 +702,27 @@ def test_a_source_without_a_listing_of_all_is_asked_for_each_collection(server):
 
     found = nvframe.search(Plain(server.url), image_terms={}, collection_terms={}, max_images=None)
     assert ids(found) == ALL
+
+
+def test_one_slow_image_does_not_let_the_rest_of_a_lost_collection_be_asked_for(tmp_path):
+    """The first image waits as long as others fail, which a rule in order does not see before it."""
+    lost = threading.Semaphore(0)
+
+    class Slow(Shelf):
+        @contextmanager
+        def open_image(self, record, start=0, validator=None):
+            self.asked = [*getattr(self, "asked", []), record.id]
+            if record.id == "100":
+                assert lost.acquire(timeout=10)
+                while lost.acquire(timeout=0.3):
+                    pass
+            else:
+                lost.release()
+            raise DownloadError("gone")
+            yield
+
+    shelf = Slow({1: range(100, 200)})
+    with nvframe.set_options(retry=Retry(tries=1)):
+        frame = take(shelf, tmp_path, max_workers=2, on_error="ignore")
+    assert len(frame) == 0
+    assert 30 <= len(shelf.asked) <= 30 + 4
