@@ -193,7 +193,8 @@ def make_bucket(s3_server, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # who has no credentials is not asked after elsewhere
+    # Who has no credentials is not asked after elsewhere.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     # s3fs would hand the connections of an earlier test out again, to a server that is gone.
     s3fs.S3FileSystem.clear_instance_cache()
