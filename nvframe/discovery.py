@@ -242,7 +242,10 @@ def _observer_points(group: str, path: tuple[str, ...]) -> list[metadata.EntryPo
 
 def _owner(distribution: metadata.Distribution | None) -> tuple[str, str]:
     """Return a distribution's name and version; one that is half uninstalled has none."""
-    said: Any = distribution.metadata if distribution else {}
+    try:
+        said: Any = distribution.metadata if distribution else {}
+    except Exception:  # as the standard library's successor says it, where somebody has imported that
+        said = {}
     return said.get("Name") or "unknown", said.get("Version") or ""
 
 
