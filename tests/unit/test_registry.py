@@ -420,7 +420,7 @@ def test_a_disabled_plugin_is_not_loaded(install, monkeypatch, disabled):
     assert "resample" in registry.names(ImageProcessorPlugin)
     row = next(row for row in registry.listing() if row.distribution == "lab-broken")
     assert (row.state, row.name) == ("disabled", "its-name")
-    with pytest.raises(UnknownPluginError, match="disabled by NVFRAME_DISABLE_PLUGINS: .*lab-broken"):
+    with pytest.raises(UnknownPluginError, match=r"disabled by NVFRAME_DISABLE_PLUGINS: .*lab-broken"):
         registry.get(ImageProcessorPlugin, "its-steps")
 
 
