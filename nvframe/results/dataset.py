@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nvframe.errors import NOT_FETCHED, GridMismatchError, IntegrityError, NvframeError
+from nvframe.errors import (
+    NOT_FETCHED,
+    GridMismatchError,
+    IntegrityError,
+    NvframeError,
+    PartialResultWarning,
+    warn_caller,
+)
 from nvframe.results.columns import flags, text, typed_columns
 from nvframe.results.lattice import (
     FIELD_OF_VIEW,
@@ -85,11 +92,21 @@ def annotated(built: Built, frame_view: FrameView) -> xr.Dataset:
     dataset = built.dataset
     for annotator in frame_view.annotators:
         annotations = frame_view.annotations[annotator.name]
-        collated = annotator.collate([annotations[i] for i in built.kept])
-        own = {name: made for name, made in collated.items() if made[0] == (name,)}
-        others = {name: made for name, made in collated.items() if name not in own}
-        dataset = dataset.assign(others).assign_coords(own)
+        try:
+            dataset = _with_annotations(dataset, annotator.collate([annotations[i] for i in built.kept]))
+        except Exception as error:  # a plugin's fault costs its own columns
+            warn_caller(
+                f"{annotator.name}: its annotations are left out, because they could not be collated: "
+                f"{type(error).__name__}: {error}",
+                PartialResultWarning,
+            )
     return dataset
+
+
+def _with_annotations(dataset: xr.Dataset, collated: Mapping[str, Any]) -> xr.Dataset:
+    own = {name: made for name, made in collated.items() if made[0] == (name,)}
+    others = {name: made for name, made in collated.items() if name not in own}
+    return dataset.assign(others).assign_coords(own)
 
 
 @dataclass(frozen=True, slots=True)

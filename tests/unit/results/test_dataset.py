@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import nvframe
-from nvframe.errors import GridMismatchError
+from nvframe.errors import GridMismatchError, PartialResultWarning
 from nvframe.http import Retry
 from nvframe.testing import NeuroVaultServer
 
@@ -266,3 +266,24 @@ def offline_with_notes(directory):
         sidecar = directory / "neurovault" / "collection_1" / f"image_{number}_metadata.json"
         sidecar.write_text(json.dumps({"id": number, "collection_id": 1, "notes": note}))
     return offline(directory)
+
+
+@pytest.mark.parametrize("collated", [None, {"score": (("image",), [1.0], {})}, ZeroDivisionError("scores")])
+def test_an_annotator_that_cannot_collate_costs_its_own_columns(frame, tmp_path, collated):
+    class Scores:
+        name, metadata_key, sidecar_name = "scores", "scores", "scores_{id}.json"
+        needs_network = needs_image = False
+
+        def annotate(self, record, img=None):
+            return {"score": 1}
+
+        def collate(self, annotations):
+            if isinstance(collated, Exception):
+                raise collated
+            return collated
+
+    scored = nvframe.fetch(data_dir=tmp_path, annotators=[Scores(), "neurosynth-words"])
+    with pytest.warns(PartialResultWarning, match="scores: its annotations are left out"):
+        dataset = scored.to_xarray()
+    assert dataset.sizes["word"] > 0
+    assert "score" not in dataset
