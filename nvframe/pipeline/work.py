@@ -201,7 +201,7 @@ class _Job:
             yield
         except _Lost:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin's exit() is meant for a script of its own
             raise _Lost(failure_of(error, stage, plugin, self.record)) from error
 
     def asset(self) -> Asset:
@@ -398,6 +398,10 @@ def _apply(step: Step, img: Any, record: ImageRecord) -> Processed:
     if not (hasattr(processed.img, "dataobj") and hasattr(processed.img, "affine")):
         what = "None" if processed.img is None else f"{type(processed.img).__name__!r}"
         raise ProcessingError(f"the processor returned {what} instead of an image")
+    if 0 in processed.img.shape:
+        raise ProcessingError(
+            f"the processor returned an image without voxels: its shape is {processed.img.shape}"
+        )
     return processed
 
 
@@ -415,7 +419,7 @@ def _json_object(data: bytes) -> Mapping[str, Any]:
     return value
 
 
-def failure_of(error: Exception, stage: Stage, plugin: str, record: ImageRecord) -> Failure:
+def failure_of(error: BaseException, stage: Stage, plugin: str, record: ImageRecord) -> Failure:
     """Return the Failure of an image; strings only."""
     from nvframe.http import without_secrets
 

@@ -5,6 +5,7 @@ import json
 import pickle
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import orjson
 import pytest
@@ -367,11 +368,13 @@ class OddError(Exception):
         (ProcessingError("no brain in it"), "no brain in it"),
         (ValueError("bad affine"), "bad affine"),
         (OddError(), "OddError"),
+        (SystemExit("usage: my-script"), "usage: my-script"),
+        (nibabel.Nifti1Image(np.zeros((3, 0, 2), "float32"), np.eye(4)), "without voxels"),
     ],
 )
 def test_a_processor_that_fails_costs_the_image_and_is_named(work, storage, result, says):
     def bad(img, record):
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             raise result
         return result
 
