@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from nvframe.errors import SourceError
+from nvframe.errors import DownloadError, SourceError
 
 Metadata = Mapping[str, Any]
 """What a repository says about one image or collection; values are JSON values."""
@@ -163,6 +163,35 @@ class Failure:
     error_type: str
     message: str
     retryable: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        error: BaseException,
+        stage: Stage,
+        plugin: str,
+        *,
+        image_id: str | None = None,
+        collection_id: str | None = None,
+        url: str = "",
+    ) -> Failure:
+        """Return what an error cost: its class, what it says, and whether it is worth another attempt.
+
+        Parameters
+        ----------
+        error : BaseException
+            What happened.
+        stage, plugin, image_id, collection_id, url
+            As for the class.
+
+        Examples
+        --------
+        >>> print(Failure.of(DownloadError("404 Not Found"), "download", "neurovault", image_id="11"))
+        image 11: download failed in neurovault: 404 Not Found
+        """
+        kind = type(error).__name__
+        retryable = isinstance(error, DownloadError) and error.retryable
+        return cls(stage, plugin, image_id, collection_id, url, kind, str(error) or kind, retryable)
 
     def __str__(self) -> str:
         if self.image_id is not None:

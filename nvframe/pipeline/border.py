@@ -149,14 +149,5 @@ def failure(
     source: Any, error: Exception, image_id: str | None = None, collection_id: str | None = None
 ) -> Failure:
     """Return the Failure of what a source could not tell."""
-    client = getattr(source, "client", None)
-    return Failure(
-        "list",
-        source.name,
-        image_id,
-        collection_id,
-        without_secrets(getattr(client, "base_url", source.name)),
-        type(error).__name__,
-        str(error),
-        isinstance(error, DownloadError) and error.retryable,
-    )
+    url = without_secrets(getattr(getattr(source, "client", None), "base_url", source.name))
+    return Failure.of(error, "list", source.name, image_id=image_id, collection_id=collection_id, url=url)

@@ -203,7 +203,7 @@ class _Run:
             self._plan.storage.put(key, json_bytes(relative))
         except StorageError as error:
             url = f"{self._plan.storage.url}/{key}"
-            lost = Failure("store", "storage", None, collection_id, url, type(error).__name__, str(error))
+            lost = Failure.of(error, "store", "storage", collection_id=collection_id, url=url)
             self._result.failures.append(lost)
 
     def _completed(self, turn: Turn) -> None:

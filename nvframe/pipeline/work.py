@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nvframe import layout
-from nvframe.errors import DownloadError, IntegrityError, ProcessingError, Skip, SourceError
+from nvframe.errors import IntegrityError, ProcessingError, Skip, SourceError
 from nvframe.http import Retry
 from nvframe.types import ORIGINAL, Asset, Failure, ImageRecord, Processed, Stage, json_bytes, parsed_json
 
@@ -423,14 +423,11 @@ def failure_of(error: BaseException, stage: Stage, plugin: str, record: ImageRec
     """Return the Failure of an image; strings only."""
     from nvframe.http import without_secrets
 
-    retryable = isinstance(error, DownloadError) and error.retryable
-    return Failure(
-        stage=stage,
-        plugin=plugin,
+    return Failure.of(
+        error,
+        stage,
+        plugin,
         image_id=record.id,
         collection_id=record.collection_id,
         url=without_secrets(record.url),
-        error_type=type(error).__name__,
-        message=str(error) or type(error).__name__,
-        retryable=retryable,
     )

@@ -245,14 +245,13 @@ def _fitting(
 
 def _report(rows: Rows, i: int, error: Exception, failures: list[Failure]) -> None:
     meta, asset = rows.images_meta[i], rows.assets[i]
-    failure = Failure(
+    failure = Failure.of(
+        error,
         "open",
         "xarray",
-        str(meta.get("id")),
-        str(meta.get("collection_id")),
-        f"{rows.storage.url}/{asset.key}",
-        type(error).__name__,
-        str(error),
+        image_id=str(meta.get("id")),
+        collection_id=str(meta.get("collection_id")),
+        url=f"{rows.storage.url}/{asset.key}",
     )
     if failure not in failures:
         failures.append(failure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +210,5 @@ def _values(shard: Shard, row: Row, dtype: Any) -> Any:
 
 def _failure(shard: Shard, row: Row, error: Exception) -> Failure:
     url = f"{shard.storage.url}/{row.asset.key}"
-    return Failure(
-        "open", "zarr", row.image_id, row.collection_id, url, type(error).__name__, str(error), retryable=True
-    )
+    lost = Failure.of(error, "open", "zarr", image_id=row.image_id, collection_id=row.collection_id, url=url)
+    return replace(lost, retryable=True)

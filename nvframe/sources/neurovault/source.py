@@ -173,17 +173,8 @@ class NeuroVault:
         return url
 
     def _failure(self, error: Exception, collection_id: str | None) -> Failure:
-        retryable = isinstance(error, DownloadError) and error.retryable
-        return Failure(
-            "list",
-            NAME,
-            None,
-            collection_id,
-            without_secrets(self.client.base_url),
-            type(error).__name__,
-            str(error),
-            retryable,
-        )
+        url = without_secrets(self.client.base_url)
+        return Failure.of(error, "list", NAME, collection_id=collection_id, url=url)
 
 
 def _decimal(value: object) -> str:

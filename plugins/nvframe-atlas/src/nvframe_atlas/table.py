@@ -57,14 +57,13 @@ class RegionsFormat:
 
 def _report(frame_view: FrameView, i: int, error: Exception) -> None:
     meta = frame_view.images_meta[i]
-    failure = Failure(
-        stage="open",
-        plugin="regions",
+    failure = Failure.of(
+        error,
+        "open",
+        "regions",
         image_id=str(meta.get("id")),
         collection_id=str(meta.get("collection_id")),
         url=frame_view.images[i],
-        error_type=type(error).__name__,
-        message=str(error),
     )
     if failure not in frame_view.failures:
         frame_view.failures.append(failure)

@@ -206,14 +206,5 @@ class BidsDerivatives:
         yield ByteStream(file.size, file.validator, self.tree.chunks(file.path, offset), offset)
 
     def _failure(self, path: str, error: Exception, collection: str | None = None) -> Failure:
-        retryable = isinstance(error, DownloadError) and error.retryable
-        return Failure(
-            "list",
-            NAME,
-            None,
-            collection,
-            self.tree.url_of(path) if path else self.tree.url,
-            type(error).__name__,
-            str(error),
-            retryable,
-        )
+        url = self.tree.url_of(path) if path else self.tree.url
+        return Failure.of(error, "list", NAME, collection_id=collection, url=url)

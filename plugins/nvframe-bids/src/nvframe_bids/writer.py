@@ -130,14 +130,13 @@ class _Writer:
 
     def _report(self, i: int, error: Exception) -> None:
         meta = self._frame.images_meta[i]
-        failure = Failure(
-            stage="open",
-            plugin="bids",
+        failure = Failure.of(
+            error,
+            "open",
+            "bids",
             image_id=str(meta.get("id")),
             collection_id=str(meta.get("collection_id")),
             url=self._frame.images[i],
-            error_type=type(error).__name__,
-            message=str(error),
         )
         if failure not in self._frame.failures:
             self._frame.failures.append(failure)

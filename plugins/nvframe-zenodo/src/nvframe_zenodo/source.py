@@ -207,7 +207,4 @@ class Zenodo:
         return without_secrets(self.client.base_url)
 
     def _failure(self, error: Exception, collection: str | None = None) -> Failure:
-        retryable = isinstance(error, DownloadError) and error.retryable
-        return Failure(
-            "list", NAME, None, collection, self._site, type(error).__name__, str(error), retryable
-        )
+        return Failure.of(error, "list", NAME, collection_id=collection, url=self._site)
