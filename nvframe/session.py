@@ -18,6 +18,7 @@ from nvframe.pipeline.border import checked_source
 from nvframe.pipeline.work import WorkPlan
 from nvframe.plugins import MetadataSourcePlugin
 from nvframe.registry import default_registry
+from nvframe.storage import options_for
 from nvframe.types import ImageRecord, Metadata
 
 if TYPE_CHECKING:
@@ -50,10 +51,7 @@ class Session:
         self.source = checked_source(made)
         dataset = layout.dataset_name(self.source.name, _told_apart_by(self.source, params))
         root = layout.dataset_root(data_dir, dataset)
-        if storage_options is None and layout.is_remote(root):
-            # Options for all calls are meant for those that need them: a local directory needs none.
-            storage_options = self.options.storage_options
-        self.storage: Storage = self.registry.storage(root, storage_options)
+        self.storage: Storage = self.registry.storage(root, options_for(root, storage_options))
 
     def fetch(
         self,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from nvframe.credentials import advice, bare, travelling
 from nvframe.errors import StorageError
 from nvframe.hookspecs import hookimpl
+from nvframe.options import current_options
 from nvframe.plugins import StorageBackendPlugin
 from nvframe.types import Entry
 
@@ -416,6 +417,36 @@ def _version(info: Mapping[str, Any]) -> str | None:
         if info.get(name) is not None:
             return str(info[name])
     return None
+
+
+def options_for(url: str, storage_options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what a storage at `url` is opened with: what the call says, else what is set for all calls.
+
+    Options for all calls are meant for those that need them: a local directory needs none.
+    """
+    if storage_options is None and protocol_of(url) != "local":
+        storage_options = current_options().storage_options
+    return storage_options or {}
+
+
+def storage_at(url: str, storage_options: Mapping[str, Any] | None = None) -> LocalStorage | FsspecStorage:
+    """Return the built-in storage for a path or URL.
+
+    Parameters
+    ----------
+    url : str
+        The root.
+    storage_options : Mapping, optional
+        For a remote one; else those of `nvframe.set_options`.
+
+    Examples
+    --------
+    >>> storage_at("memory://bucket/maps").url
+    'memory://bucket/maps'
+    """
+    if protocol_of(url) == "local":
+        return LocalStorage(url)
+    return FsspecStorage(url, **options_for(url, storage_options))
 
 
 def protocol_of(url: str) -> str:

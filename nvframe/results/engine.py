@@ -11,9 +11,8 @@ from xarray.backends import BackendEntrypoint
 from nvframe import layout
 from nvframe.cache import Cache
 from nvframe.errors import PartialResultWarning, warn_caller
-from nvframe.options import current_options
 from nvframe.results.dataset import Rows, build_dataset
-from nvframe.storage import FsspecStorage, LocalStorage, protocol_of
+from nvframe.storage import storage_at
 from nvframe.stored import StoredImage
 from nvframe.types import ORIGINAL, Asset, Failure
 
@@ -76,7 +75,7 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         PartialResultWarning
             If stored images could not be taken in: without that role, of another shape, with a damaged sidecar.
         """
-        storage = _storage(str(filename_or_obj), storage_options)
+        storage = storage_at(str(filename_or_obj), storage_options)
         cache = Cache(storage)
         stored = [image for cid in cache.collection_ids() for image in cache.images(cid)]
         if not stored:
@@ -105,13 +104,6 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         built.dataset.encoding["source"] = storage.url  # xarray would note it with user and password
         unwanted = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         return built.dataset.drop_vars(unwanted, errors="ignore")
-
-
-def _storage(url: str, storage_options: dict[str, Any] | None) -> Storage:
-    if protocol_of(url) == "local":
-        return LocalStorage(url)
-    options = current_options().storage_options if storage_options is None else storage_options
-    return FsspecStorage(url, **(options or {}))
 
 
 def _without(image: StoredImage, role: str, storage: Storage) -> Failure:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import NOT_FETCHED, NvframeError, StorageError
-from nvframe.layout import is_remote
-from nvframe.options import current_options
-from nvframe.storage import FsspecStorage, LocalStorage
+from nvframe.storage import storage_at
 from nvframe.types import parsed_json
 
 if TYPE_CHECKING:
@@ -64,7 +62,7 @@ class ManifestFormat:
         if len(frame_view.assets) != len(frame_view.images_meta):
             raise NvframeError(NOT_FETCHED)
         place, _, name = url.rpartition("/")
-        storage = _storage(place or ".", storage_options)
+        storage = storage_at(place or ".", storage_options)
         known = {} if overwrite else _rows_of(storage, name, frame_view.storage.url)
         views = zip(frame_view.assets, frame_view.images_meta, frame_view.collections_meta, strict=True)
         rows = known | {asset.key: _row(asset, image, collection) for asset, image, collection in views}
@@ -76,13 +74,6 @@ class ManifestFormat:
         storage.put(name, _json(document))
         storage.tidy()
         return url
-
-
-def _storage(place: str, storage_options: Mapping[str, Any] | None) -> LocalStorage | FsspecStorage:
-    if not is_remote(place):
-        return LocalStorage(place)
-    options = current_options().storage_options if storage_options is None else storage_options
-    return FsspecStorage(place, **(options or {}))
 
 
 def _rows_of(storage: Storage, name: str, root: str) -> dict[str, dict[str, Any]]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import PartialResultWarning, warn_caller
-from nvframe.layout import is_remote
 from nvframe.options import current_options
 from nvframe.results.filling import filled, shards_of
 from nvframe.results.shards import DATA, Row, Target
+from nvframe.storage import options_for
 from nvframe.types import Asset, Failure
 
 if TYPE_CHECKING:
@@ -107,9 +107,7 @@ class ZarrFormat:
         from nvframe.results.cube import Cube
 
         options = current_options()
-        if storage_options is None and is_remote(str(url)):
-            storage_options = options.storage_options
-        target = Target.at(str(url), storage_options)
+        target = Target.at(str(url), options_for(str(url), storage_options))
         with target.claimed():
             cube = Cube(target, anew=overwrite)
             plan = cube.plan()

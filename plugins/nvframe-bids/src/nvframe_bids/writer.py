@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import IntegrityError, SourceError
 from nvframe.imaging import nifti
-from nvframe.storage import FsspecStorage, LocalStorage, protocol_of
+from nvframe.storage import storage_at
 from nvframe.types import Failure, checked_id, parsed_json
 from nvframe_bids.datasets import DESCRIPTION
 from nvframe_bids.labels import file_stem, label, suffix_of
@@ -64,10 +64,7 @@ class BidsFormat:
         """
         if frame_view.images_meta and not frame_view.images:
             raise ValueError("this frame comes from a search and has no images: call its fetch() first")
-        remote = protocol_of(str(url)) != "local"
-        storage: Any = (
-            FsspecStorage(str(url), **(storage_options or {})) if remote else LocalStorage(str(url))
-        )
+        storage = storage_at(str(url), storage_options or {})
         _make_room(storage, overwrite)
         writer = _Writer(frame_view, storage)
         writer.put_json(DESCRIPTION, _study())
