@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -74,3 +74,18 @@ class ProgressBar:
     def close(self) -> None:
         """Leave the line as it is."""
         self._bar.stop()
+
+
+@contextmanager
+def observers_of(progress: Any, doing: str = "fetching") -> Iterator[list[Callable[[FetchEvent], object]]]:
+    """Yield whom a call tells of its progress: the caller's function, a bar for True, else nobody."""
+    if callable(progress):
+        yield [progress]
+    elif progress:
+        bar = ProgressBar(doing)
+        try:
+            yield [bar]
+        finally:
+            bar.close()
+    else:
+        yield []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
+from nvframe.console import observers_of
 from nvframe.errors import OfflineWarning, warn_caller
 from nvframe.options import current_options
 from nvframe.overlay import OverlayStorage
@@ -82,14 +83,15 @@ class Session:
             timeout=self.timeout,
         )
         workers = _checked_workers(self.options.max_workers if max_workers is None else max_workers)
-        with _observers(self.registry, self.options.progress if progress is None else progress) as observers:
+        installed = self.registry.observers()
+        with observers_of(self.options.progress if progress is None else progress) as own:
             try:
                 result = running.run(
                     query,
                     plan,
                     executor=executor or self.options.executor,
                     max_workers=workers,
-                    observers=observers,
+                    observers=[*installed, *own],
                     known=known,
                 )
             finally:
@@ -137,28 +139,6 @@ def _told_apart_by(source: Any, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what tells a source's images from those of another of its kind: its own account, if it gives one."""
     parameters = getattr(source, "parameters", None)
     return parameters() if callable(parameters) else params
-
-
-class _observers:  # noqa: N801 - used as a context manager function
-    """The progress bar or callback, and the installed observers, for the length of a fetch."""
-
-    def __init__(self, registry: Any, progress: Any) -> None:
-        self._bar: Any = None
-        self._observers = registry.observers()
-        if callable(progress):
-            self._observers.append(progress)
-        elif progress:
-            from nvframe.console import ProgressBar
-
-            self._bar = ProgressBar()
-            self._observers.append(self._bar)
-
-    def __enter__(self) -> list[running.Observer]:
-        return list(self._observers)
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 def _checked_workers(max_workers: Any) -> int:

@@ -7,13 +7,13 @@ import pickle
 import platform
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import PluginError, StorageError
-from nvframe.pipeline.submission import broken, submitted
+from nvframe.pipeline.submission import of_one_task, own_threads, submitted
 from nvframe.pipeline.work import Outcome, Task, WorkPlan, failure_of, process_image
 from nvframe.storage import STAGING
 
@@ -42,7 +42,8 @@ def workers(plan: WorkPlan, executor: Executor | None, max_workers: int) -> Iter
         At the first task, if the workers are no threads of this process and the plan does not pickle.
     """
     if executor is None:
-        with _own_threads(max_workers, computing=bool(plan.steps)) as pool:
+        pinned = _one_blas_thread() if plan.steps else nullcontext()
+        with pinned, own_threads(max_workers, "nvframe") as pool:
             yield lambda task: pool.submit(process_image, plan, task)
     elif isinstance(executor, ThreadPoolExecutor):
         yield lambda task: executor.submit(process_image, plan, task)
@@ -56,21 +57,8 @@ def workers(plan: WorkPlan, executor: Executor | None, max_workers: int) -> Iter
 
 def lost(task: Task, error: BaseException) -> Outcome:
     """Return what became of an image whose worker gave no outcome, or raise what concerns all images."""
-    if isinstance(error, BrokenExecutor):
-        raise broken(error) from error
-    if isinstance(error, StorageError | CancelledError) or not isinstance(error, Exception):
-        raise error
-    return Outcome(task.record, None, failures=(failure_of(error, "process", "executor", task.record),))
-
-
-@contextmanager
-def _own_threads(max_workers: int, computing: bool) -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(max_workers, thread_name_prefix="nvframe")
-    with _one_blas_thread() if computing else nullcontext():
-        try:
-            yield pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    failure = failure_of(of_one_task(error), "process", "executor", task.record)
+    return Outcome(task.record, None, failures=(failure,))
 
 
 def _one_blas_thread() -> Any:

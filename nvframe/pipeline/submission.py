@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
-from nvframe.errors import NvframeError
+from nvframe.errors import NvframeError, StorageError
 
 
 def submitted(executor: Any, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -59,3 +60,28 @@ def broken(error: BrokenExecutor) -> NvframeError:
         f"the executor broke down ({error}): a worker was killed, perhaps for want of memory. What is stored "
         "stays: run the same call again, with a new executor and fewer workers"
     )
+
+
+def of_one_task(error: BaseException) -> Exception:
+    """Return the error of a task that was lost alone, or raise what concerns all tasks.
+
+    Examples
+    --------
+    >>> of_one_task(MemoryError("in a worker"))
+    MemoryError('in a worker')
+    """
+    if isinstance(error, BrokenExecutor):
+        raise broken(error) from error
+    if isinstance(error, StorageError | CancelledError) or not isinstance(error, Exception):
+        raise error
+    return error
+
+
+@contextmanager
+def own_threads(max_workers: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads of our own; what they have not begun when the block ends is dropped."""
+    pool = ThreadPoolExecutor(max_workers, thread_name_prefix=name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nvframe.errors import StorageError
-from nvframe.pipeline.submission import broken, submitted
+from nvframe.console import observers_of
+from nvframe.pipeline.submission import of_one_task, own_threads, submitted
 from nvframe.pipeline.window import Window
 from nvframe.results.shards import IMAGES, Row, Shard, Target, write_shard
 from nvframe.types import Failure, FetchEvent
@@ -82,7 +82,13 @@ def filled(
     def submit(shard: Shard) -> Any:
         return submitted(pool, write_shard, target, shard)
 
-    with _pool(executor, max_workers) as pool, _observer(progress) as tell:
+    own = nullcontext(executor) if executor is not None else own_threads(max_workers, "nvframe-zarr")
+    with own as pool, observers_of(progress, "writing") as observers:
+
+        def tell(event: FetchEvent) -> None:
+            for observer in observers:
+                observer(event)
+
         wanted = sum(len(shard.rows) for shard in shards)
         tell(FetchEvent("start", wanted=wanted))
         window: Window[Shard, Any] = Window(submit, lambda result: True, None, max_workers, lost=_unwritten)
@@ -102,41 +108,8 @@ def filled(
 
 def _unwritten(shard: Shard, error: BaseException) -> list[Failure]:
     """Return what became of a shard whose worker gave no answer, or raise what concerns all shards."""
-    if isinstance(error, BrokenExecutor):
-        raise broken(error) from error
-    if isinstance(error, StorageError | CancelledError) or not isinstance(error, Exception):
-        raise error
-    why = type(error).__name__, str(error)
+    lost = replace(Failure.of(of_one_task(error), "store", "executor"), retryable=True)
     return [
-        Failure("store", "executor", row.image_id, row.collection_id, row.asset.key, *why, retryable=True)
+        replace(lost, image_id=row.image_id, collection_id=row.collection_id, url=row.asset.key)
         for row in shard.rows
     ]
-
-
-@contextmanager
-def _pool(executor: Any, max_workers: int) -> Iterator[Any]:
-    if executor is not None:
-        yield executor
-        return
-    with ThreadPoolExecutor(max_workers, thread_name_prefix="nvframe-zarr") as own:
-        try:
-            yield own
-        except BaseException:
-            own.shutdown(cancel_futures=True)
-            raise
-
-
-@contextmanager
-def _observer(progress: Any) -> Iterator[Callable[[FetchEvent], object]]:
-    if callable(progress):
-        yield progress
-    elif progress:
-        from nvframe.console import ProgressBar
-
-        bar = ProgressBar("writing")
-        try:
-            yield bar
-        finally:
-            bar.close()
-    else:
-        yield lambda event: None
