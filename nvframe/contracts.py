@@ -159,7 +159,8 @@ class Annotator(Protocol):
     name : str
         The name it is registered under.
     needs_network : bool
-        Whether `annotate` asks a server; such annotators rest in offline mode.
+        Whether `annotate` asks a server; such annotators rest in offline mode, and are else asked, where they need
+        no image, while the image is on its way.
     needs_image : bool
         Whether `annotate` reads the image's voxels.
     sidecar_name : str

@@ -20,7 +20,7 @@ from nvframe.types import Asset, Failure, Metadata
 
 if TYPE_CHECKING:
     from nvframe.contracts import Annotator, Storage
-    from nvframe.pipeline.work import WorkPlan
+    from nvframe.pipeline.task import WorkPlan
 
 _QUERY_PARAMETERS = frozenset(
     [

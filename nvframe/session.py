@@ -16,7 +16,7 @@ from nvframe.overlay import OverlayStorage
 from nvframe.pipeline import plan as planning
 from nvframe.pipeline import run as running
 from nvframe.pipeline.border import checked_source
-from nvframe.pipeline.work import WorkPlan
+from nvframe.pipeline.task import WorkPlan
 from nvframe.plugins import MetadataSourcePlugin
 from nvframe.registry import default_registry
 from nvframe.storage import options_for

@@ -16,7 +16,7 @@ from nvframe.pipeline.ahead import read_ahead
 from nvframe.pipeline.asking import Asking, described, described_collection
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.reuse import Found, Reuse
-from nvframe.pipeline.work import WorkPlan
+from nvframe.pipeline.task import WorkPlan
 from nvframe.stored import Fields, StoredImage, as_dict, path_keys
 from nvframe.types import Asset, CollectionRecord, Failure, ImageRecord, Metadata, checked_id
 

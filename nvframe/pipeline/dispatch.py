@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import PluginError, StorageError
 from nvframe.pipeline.submission import of_one_task, own_threads, submitted
-from nvframe.pipeline.work import Outcome, Task, WorkPlan, failure_of, process_image
+from nvframe.pipeline.task import Outcome, Task, WorkPlan, failure_of
+from nvframe.pipeline.work import process_image
 from nvframe.storage import STAGING
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from nvframe.filters import IsIn
 from nvframe.http import Retry
 from nvframe.pipeline.border import check_annotators
 from nvframe.pipeline.identity import identity_of, name_of
-from nvframe.pipeline.work import Step, WorkPlan
+from nvframe.pipeline.task import Step, WorkPlan
 from nvframe.plugins import AnnotatorPlugin, FilterPlugin, ImageProcessorPlugin
 from nvframe.types import ORIGINAL, Metadata
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nvframe import layout
-from nvframe.pipeline.work import Outcome, Task, WorkPlan
+from nvframe.pipeline.task import Outcome, Task, WorkPlan
 from nvframe.stored import StoredImage, as_dict
 from nvframe.types import ORIGINAL, Asset, CollectionRecord, ImageRecord, Metadata
 

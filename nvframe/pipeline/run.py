@@ -21,8 +21,8 @@ from nvframe.pipeline.border import Border
 from nvframe.pipeline.candidates import Candidate, Candidates, shown_metadata
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.reuse import Found
+from nvframe.pipeline.task import Outcome, Task, WorkPlan
 from nvframe.pipeline.window import Window
-from nvframe.pipeline.work import Outcome, Task, WorkPlan
 from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata, json_bytes
 
 if TYPE_CHECKING:

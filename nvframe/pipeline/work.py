@@ -6,159 +6,19 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from nvframe import layout
 from nvframe.errors import IntegrityError, ProcessingError, Skip, SourceError
-from nvframe.http import Retry
+from nvframe.pipeline.annotating import Annotating
+from nvframe.pipeline.task import Outcome, Step, Task, WorkPlan, failure_of
 from nvframe.types import ORIGINAL, Asset, Failure, ImageRecord, Processed, Stage, json_bytes, parsed_json
 
 if TYPE_CHECKING:
-    from nvframe.contracts import Annotator, MetadataSource, Storage
     from nvframe.imaging.nifti import ImageInfo
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One processor of a chain.
-
-    Attributes
-    ----------
-    name : str
-        For people and failures.
-    identity : str
-        Name, distribution, version and parameters: equal identities make equal results.
-    processor : callable
-        See `nvframe.contracts.ImageProcessor`.
-    plain : bool
-        Whether it is a built-in with its default parameters.
-    """
-
-    name: str
-    identity: str
-    processor: Any
-    plain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WorkPlan:
-    """All that a worker needs; it pickles, so that any executor can take it.
-
-    Attributes
-    ----------
-    source : MetadataSource
-        Opens images.
-    storage : Storage
-        Rooted at the dataset's directory.
-    steps : tuple of Step
-        Processors in the caller's order; empty asks for the original.
-    annotators : tuple of Annotator
-        In the caller's order.
-    annotator_identities : tuple of str
-        Aligned with `annotators`: name, version and parameters; "" for a built-in with its defaults.
-    role : str
-        Of the asset that is wanted.
-    keep_original : bool
-        Whether the original is stored beside a processed asset.
-    offline : bool
-        Whether the network is off.
-    retry : Retry
-        For downloads.
-    """
-
-    source: MetadataSource
-    storage: Storage
-    steps: tuple[Step, ...] = ()
-    annotators: tuple[Annotator, ...] = ()
-    annotator_identities: tuple[str, ...] = ()
-    role: str = ORIGINAL
-    keep_original: bool = True
-    offline: bool = False
-    retry: Retry = field(default_factory=Retry)
-
-    @property
-    def identities(self) -> tuple[str, ...]:
-        """The chain without the source's sha256."""
-        return tuple(step.identity for step in self.steps)
-
-    def annotation_names(self, asset: Asset | None) -> dict[str, str]:
-        """Return the file name of each annotator's annotation, with ``{id}`` in it, by annotator.
-
-        A built-in's defaults have nilearn's plain name. Any other name carries a digest of what the annotation
-        depends on, the asset's bytes among it where the annotator looks at them.
-        """
-        names = {}
-        for annotator, identity in zip(self.annotators, self.annotator_identities, strict=True):
-            seen = asset.sha256 if annotator.needs_image and asset else ""
-            stem, _, ending = annotator.sidecar_name.rpartition(".")
-            told_apart = f"{stem}_{layout.digest([identity, seen])}.{ending}"
-            names[annotator.name] = told_apart if identity or seen else annotator.sidecar_name
-        return names
-
-    def paths(self, record: ImageRecord, asset: Asset | None) -> dict[str, str]:
-        """Return the path keys of an image's sidecar."""
-        if not self.annotators:
-            return layout.image_paths(record.collection_id, record.id)
-        names = self.annotation_names(asset)
-        pairs = [(annotator.metadata_key, names[annotator.name]) for annotator in self.annotators]
-        return layout.image_paths(record.collection_id, record.id, pairs)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One image to bring to the state that a plan wants.
-
-    Attributes
-    ----------
-    record : ImageRecord
-        Which image; its metadata are normalised.
-    assets : Mapping
-        What is stored and of use for the plan, by role.
-    annotated : frozenset of str
-        Names of the annotators whose annotation is stored.
-    previous : bool
-        Whether a sidecar is stored already.
-    recorded : Mapping
-        All that the sidecar describes, by role.
-    stale : tuple of str
-        Keys of files without a record, which may come from an older original: removed once a new one is stored.
-    """
-
-    record: ImageRecord
-    assets: Mapping[str, Asset] = field(default_factory=dict, hash=False)
-    annotated: frozenset[str] = frozenset()
-    previous: bool = False
-    recorded: Mapping[str, Asset] = field(default_factory=dict, hash=False)
-    stale: tuple[str, ...] = ()
-
-
-class Outcome(NamedTuple):
-    """What became of one image.
-
-    A tuple, because a query over what is stored makes thousands, and does little else with them.
-
-    Attributes
-    ----------
-    record : ImageRecord
-        Which image.
-    asset : Asset or None
-        The wanted asset; None if it was lost.
-    annotations : Mapping
-        By annotator; None for one that failed.
-    failures : tuple of Failure
-        The first one says why `asset` is None.
-    nbytes : int
-        Bytes that the image brought over the network.
-    """
-
-    record: ImageRecord
-    asset: Asset | None
-    annotations: Mapping[str, Mapping[str, Any] | None] = {}
-    failures: tuple[Failure, ...] = ()
-    nbytes: int = 0
 
 
 class _Lost(Exception):  # noqa: N818 - carries a Failure up to process_image, never leaves this file
@@ -169,9 +29,12 @@ class _Lost(Exception):  # noqa: N818 - carries a Failure up to process_image, n
 def process_image(plan: WorkPlan, task: Task) -> Outcome:
     """Bring one image to the state that `plan` wants; whatever goes wrong comes back as a Failure."""
     job = _Job(plan, task)
+    annotating = Annotating(plan, task)
     try:
-        asset = job.asset()
-        annotations, failures = job.annotate(asset)
+        with annotating.begun():
+            asset = job.asset()
+        annotating.img = job.img
+        annotations, failures = annotating.finished(asset)
         job.finish()
     except _Lost as lost:
         job.finish_after_loss()
@@ -331,43 +194,6 @@ class _Job:
     def _sidecar_key(self) -> str:
         return layout.sidecar_key(self.record.collection_id, self.record.id)
 
-    def annotate(self, asset: Asset) -> tuple[dict[str, Mapping[str, Any] | None], tuple[Failure, ...]]:
-        """Return every annotator's annotation, stored or new; a failed one is None and reported."""
-        annotations: dict[str, Mapping[str, Any] | None] = {}
-        failures = []
-        for annotator in self.plan.annotators:
-            try:
-                annotations[annotator.name] = self._annotation(annotator, asset)
-            except _Lost as lost:
-                annotations[annotator.name] = None
-                failures.append(lost.failure)
-        return annotations, tuple(failures)
-
-    def _annotation(self, annotator: Annotator, asset: Asset) -> Mapping[str, Any]:
-        storage, record = self.plan.storage, self.record
-        name = self.plan.annotation_names(asset)[annotator.name]
-        key = layout.annotation_key(record.collection_id, record.id, name)
-        with self.stage("annotate", annotator.name):
-            if annotator.name in self.task.annotated:
-                try:
-                    return _json_object(storage.read(key))
-                except (OSError, ValueError):
-                    if self.plan.offline:
-                        raise
-            if annotator.needs_network and self.plan.offline:
-                raise SourceError("not stored, and the network is off")
-            img = self._image(asset) if annotator.needs_image else None
-            made = annotator.annotate(record, img)
-            storage.put(key, json_bytes(made))
-            return made
-
-    def _image(self, asset: Asset) -> Any:
-        from nvframe.imaging import nifti
-
-        if self.img is None:
-            self.img = nifti.read(self.plan.storage.read(asset.key))
-        return self.img
-
     def finish(self) -> None:
         """Put the sidecar, last, so that it describes what is there."""
         if not self.changed:
@@ -410,24 +236,3 @@ def _info_of(img: Any) -> ImageInfo:
 
     affine = tuple(tuple(float(x) for x in row) for row in img.affine)
     return ImageInfo(tuple(int(n) for n in img.shape), affine, str(img.get_data_dtype()))
-
-
-def _json_object(data: bytes) -> Mapping[str, Any]:
-    value = parsed_json(data)
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - damage, not a wrong argument
-    return value
-
-
-def failure_of(error: BaseException, stage: Stage, plugin: str, record: ImageRecord) -> Failure:
-    """Return the Failure of an image; strings only."""
-    from nvframe.http import without_secrets
-
-    return Failure.of(
-        error,
-        stage,
-        plugin,
-        image_id=record.id,
-        collection_id=record.collection_id,
-        url=without_secrets(record.url),
-    )

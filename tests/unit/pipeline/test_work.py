@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import threading
 from dataclasses import replace
 
 import nibabel
@@ -16,7 +17,8 @@ from nvframe.http import Retry
 from nvframe.imaging import nifti
 from nvframe.mirror.server import Server
 from nvframe.pipeline.plan import make_plan
-from nvframe.pipeline.work import Task, process_image
+from nvframe.pipeline.task import Task
+from nvframe.pipeline.work import process_image
 from nvframe.registry import default_registry
 from nvframe.sources.neurovault.source import NeuroVault
 from nvframe.storage import LocalStorage
@@ -448,7 +450,7 @@ class Notes:
 
     def annotate(self, record, img=None):
         self.asked.append(img)
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer or {"voxels": int(np.prod(img.shape))}
 
@@ -461,6 +463,57 @@ def test_words_are_stored_and_pointed_at(work, storage):
     assert outcome.annotations["neurosynth-words"]["data"]["values"]
     assert json.loads((storage.root / WORDS).read_bytes()) == outcome.annotations["neurosynth-words"]
     assert sidecar(storage)["ns_words_relative_path"] == WORDS
+
+
+class Service(Notes):
+    """An annotator that asks the network; `beside` is set while it is asked."""
+
+    name = "service"
+    needs_network, needs_image = True, False
+
+    def __init__(self, answer=None):
+        super().__init__(answer or {"word": 1.0})
+        self.beside = threading.Event()
+
+    def annotate(self, record, img=None):
+        self.beside.set()
+        return super().annotate(record, img)
+
+
+def test_the_network_is_asked_for_annotations_while_the_image_is_on_its_way(work):
+    service = Service()
+
+    def waits(img, record):
+        assert service.beside.wait(30)
+        return img
+
+    outcome = work(processors=[waits], annotators=[service])
+    assert outcome.failures == ()
+    assert outcome.annotations == {"service": {"word": 1.0}}
+    assert service.asked == [None]
+
+
+def test_what_came_for_an_image_that_was_lost_is_not_stored(work, storage, server):
+    server.faults.add("html", "/media/", times=None)
+    outcome = work(annotators=[Service()])
+    assert outcome.asset is None
+    assert files(storage) == []
+
+
+def test_an_image_at_hand_is_annotated_all_the_same(work, record):
+    asset = work().asset
+    service = Service()
+    outcome = work(Task(record, {"original": asset}, previous=True), annotators=[service])
+    assert outcome.annotations == {"service": {"word": 1.0}}
+    assert service.asked == [None]
+
+
+@pytest.mark.parametrize("error", [AnnotationError("nothing known"), SystemExit("a plugin of scripts")])
+def test_a_service_that_fails_beside_the_image_keeps_it(work, error):
+    outcome = work(annotators=[Service(error)])
+    assert outcome.asset is not None
+    (failure,) = outcome.failures
+    assert (failure.stage, failure.plugin, failure.message) == ("annotate", "service", str(error))
 
 
 @pytest.mark.parametrize("how", ["status", "break", "empty"])
