@@ -195,9 +195,9 @@ class Index:
 
 
 def _checksum(body: bytes) -> int:
-    from isal import isal_zlib
+    from zlib_ng import zlib_ng
 
-    return int(isal_zlib.crc32(body))
+    return int(zlib_ng.crc32(body))
 
 
 def _connect(uri: str) -> sqlite3.Connection:

@@ -1,4 +1,8 @@
-"""gzip through isal (igzip), with every checksum looked at and an end to how far it inflates."""
+"""gzip with every checksum looked at and an end to how far it inflates.
+
+zlib-ng inflates and igzip (isal) deflates: of the libraries that let other threads run meanwhile and take a file as it
+arrives, each was the fastest at its half on maps of NeuroVault (``benchmarks/README.md``).
+"""
 
 from __future__ import annotations
 
@@ -30,12 +34,12 @@ def compress(raw: bytes) -> bytes:
 
 def inflate_head(data: bytes, limit: int) -> bytes:
     """Inflate the first `limit` bytes, over as many gzip members as it takes; nothing is checked yet."""
-    from isal import isal_zlib
+    from zlib_ng import zlib_ng
 
-    damaged: Any = isal_zlib.error  # isal declares it as an instance
+    damaged: Any = zlib_ng.error  # declared as an instance
     head = b""
     while data.startswith(MAGIC) and len(head) < limit:
-        member = isal_zlib.decompressobj(wbits=_WBITS)
+        member = zlib_ng.decompressobj(_WBITS)
         try:
             head += member.decompress(data, limit - len(head))
         except damaged as error:
@@ -86,9 +90,9 @@ class Inflater:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what can be made of `data`, which comes next."""
-        from isal import igzip_lib
+        from zlib_ng import zlib_ng
 
-        damaged: Any = igzip_lib.error  # isal declares it as an instance
+        damaged: Any = zlib_ng.error  # declared as an instance
         while True:
             if self._member is None and not (data := self._next_member(data)):
                 return
@@ -96,18 +100,18 @@ class Inflater:
                 part = self._member.decompress(data, self._most)
             except damaged as error:
                 raise IntegrityError(f"damaged gzip: {error}") from error
-            data = b""
+            data = self._member.unconsumed_tail
             if part:
                 self.made += len(part)
                 yield part
             if self._member.eof:
                 data, self._member = self._member.unused_data, None
-            elif self._member.needs_input:
+            elif not data and len(part) < self._most:
                 return
 
     def _next_member(self, data: bytes) -> bytes:
         """Begin a member where `data` has one, and return what belongs to it; nothing where more has to come."""
-        from isal import igzip_lib
+        from zlib_ng import zlib_ng
 
         data = self._between + data
         if self.made:
@@ -118,7 +122,7 @@ class Inflater:
         if not data.startswith(MAGIC):
             raise IntegrityError(f"{len(data)} bytes of something else follow the gzip stream")
         self._between = b""
-        self._member = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP)
+        self._member = zlib_ng.decompressobj(_WBITS)
         return data
 
     def finish(self) -> None:

@@ -10,7 +10,18 @@ import nvframe
 
 HEAVY = {
     *("sklearn", "xarray", "nibabel", "scipy", "pandas", "s3fs", "dask", "matplotlib", "numpy"),
-    *("requests", "fsspec", "pluggy", "orjson", "isal", "urllib3", "rich", "click", "threadpoolctl"),
+    *(
+        "requests",
+        "fsspec",
+        "pluggy",
+        "orjson",
+        "isal",
+        "zlib_ng",
+        "urllib3",
+        "rich",
+        "click",
+        "threadpoolctl",
+    ),
     *("platformdirs", "starlette", "uvicorn", "pytest", "nilearn"),
 }
 
