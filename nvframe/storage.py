@@ -327,7 +327,7 @@ class FsspecStorage:
     def read(self, key: str) -> bytes:
         """Return the object's bytes."""
         try:
-            return bytes(self.fs.cat_file(self._path(key), **_whole_at_once(self.fs)))
+            return bytes(self.fs.cat_file(self._path(key), **whole_at_once(self.fs)))
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -406,7 +406,7 @@ def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
-def _whole_at_once(fs: Any) -> dict[str, int]:
+def whole_at_once(fs: Any) -> dict[str, int]:
     """Return what keeps s3fs from asking for the size first, to read in parts: that is one more request per object."""
     takes_it = "max_concurrency" in inspect.signature(getattr(fs, "_cat_file", fs.cat_file)).parameters
     return {"max_concurrency": 1} if takes_it and not _S3_PROTOCOLS.isdisjoint(_protocols(fs)) else {}

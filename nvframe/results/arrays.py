@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 _COLUMN_ROWS = 1024
 _TABLE_ROWS = 128
 _NO_DATE = -(2**63)
+
+DATES = {
+    "units": "microseconds since 1970-01-01",
+    "calendar": "proleptic_gregorian",
+    "_FillValue": _NO_DATE,
+}
+"""Attributes of stored dates, by CF's conventions."""
 
 
 def create_maps(group: Group, layout: str, columns: xr.Dataset) -> None:
@@ -83,15 +91,15 @@ def encoded(variable: xr.Variable) -> tuple[Any, dict[str, Any], Any]:
     """Return values, attributes and fill value as they are stored, dates by CF's conventions."""
     values, attrs = variable.values, dict(variable.attrs)
     if values.dtype.kind == "M":
-        attrs |= {
-            "units": "microseconds since 1970-01-01",
-            "calendar": "proleptic_gregorian",
-            "_FillValue": _NO_DATE,
-        }
-        return values.astype("datetime64[us]").astype(np.int64), attrs, _NO_DATE
+        return values.astype("datetime64[us]").astype(np.int64), attrs | DATES, _NO_DATE
     if values.dtype.kind in "OUT":
         return values.astype(object), attrs, ""
     return values, attrs, np.nan if values.dtype.kind == "f" else 0
+
+
+def is_date(attrs: Mapping[str, Any]) -> bool:
+    """Tell whether an array with these attributes holds dates as `encoded` stores them."""
+    return attrs.items() >= DATES.items()
 
 
 def all_missing(rows: int) -> xr.Variable:

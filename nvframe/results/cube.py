@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -265,10 +264,9 @@ class Cube:
             fs, path = self._target.filesystem()
             fs.invalidate_cache()
             names = list(fs.ls(path, detail=False)) if fs.exists(path) else []
-            root = f"{path.rstrip('/')}/zarr.json"
-            document = json.loads(fs.cat_file(root)) if fs.exists(root) else None
         except Exception as error:
             raise self._target.problem("look into", error) from error
+        document = self._target.document()
         return (None if document is None else document.get("attributes", {})), names
 
 

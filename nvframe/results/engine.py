@@ -1,4 +1,4 @@
-"""``xr.open_dataset(url, engine="nvframe")``: a stored dataset, wherever fsspec reaches, nilearn's too."""
+"""``xr.open_dataset(url, engine="nvframe")``: what is stored, wherever fsspec reaches, nilearn's too."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from xarray.backends import BackendEntrypoint
 
 from nvframe import layout
 from nvframe.cache import Cache
+from nvframe.credentials import bare
 from nvframe.errors import PartialResultWarning, warn_caller
 from nvframe.results.dataset import Rows, build_dataset
-from nvframe.storage import storage_at
+from nvframe.storage import options_for, storage_at
 from nvframe.stored import StoredImage
 from nvframe.types import ORIGINAL, Asset, Failure
 
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 
 class NvframeBackendEntrypoint(BackendEntrypoint):
-    """Opens a dataset's directory, such as ``<data_dir>/neurovault``."""
+    """Opens a dataset's directory, such as ``<data_dir>/neurovault``, or a Zarr of its maps."""
 
-    description = "Open a directory of brain images that nvframe or nilearn stored"
+    description = (
+        "Open a directory of brain images that nvframe or nilearn stored, or a Zarr that nvframe wrote"
+    )
     open_dataset_parameters = (
         "filename_or_obj",
         "drop_variables",
@@ -48,62 +51,80 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         Parameters
         ----------
         filename_or_obj : str or PathLike
-            Path or URL of the dataset's directory.
+            Path or URL of the dataset's directory, or of a Zarr, whose name ends in ``.zarr``.
         drop_variables : str or iterable of str, optional
             Names to leave out.
         role : str, optional
             Which asset of each image; else the one that every image has.
         join, on_mismatch
-            As for `DatasetFormat.build`.
+            As for `DatasetFormat.build`; these three are for directories.
         storage_options : dict, optional
-            For a remote directory.
+            For a remote directory or Zarr.
 
         Returns
         -------
         xarray.Dataset
-            As from ``Frame.to_xarray``.
+            As from ``Frame.to_xarray``; of a Zarr as from ``xarray.open_zarr(url, chunks=None)``, but sooner.
 
         Raises
         ------
         FileNotFoundError
-            If there is no image.
+            If there is no image, or no Zarr.
         ValueError
-            If several roles, or none, are common to all images, or no image has `role`; names them.
+            If several roles, or none, are common to all images, or no image has `role`; names them. Or for one of
+            the three with a Zarr.
 
         Warns
         -----
         PartialResultWarning
             If stored images could not be taken in: without that role, of another shape, with a damaged sidecar.
         """
-        storage = storage_at(str(filename_or_obj), storage_options)
-        cache = Cache(storage)
-        stored = [image for cid in cache.collection_ids() for image in cache.images(cid)]
-        if not stored:
-            raise FileNotFoundError(f"no stored image below {storage.url}")
-        present = [_roles(cache, image) for image in stored]
-        chosen = _common_role(present) if role is None else _known_role(role, present)
-        pairs = [
-            (image, roles[chosen]) for image, roles in zip(stored, present, strict=True) if chosen in roles
-        ]
-        rows = Rows(
-            [asset for _, asset in pairs],
-            [image.metadata | dict(asset.metadata) for image, asset in pairs],
-            [cache.collection(image.collection_id) or {} for image, _ in pairs],
-            storage,
-        )
-        cache.close()
-        without = [image for image, roles in zip(stored, present, strict=True) if chosen not in roles]
-        lost = [*cache.failures, *(_without(image, chosen, storage) for image in without)]
-        built = build_dataset(rows, lost, join, on_mismatch, "float32")
-        if lost:
-            total = len(stored) + len(cache.failures)
-            warn_caller(
-                f"{len(lost)} of {total} stored images are not in the Dataset; the first: {lost[0]}",
-                PartialResultWarning,
-            )
-        built.dataset.encoding["source"] = storage.url  # xarray would note it with user and password
+        url = str(filename_or_obj)
+        if url.rstrip("/").endswith(".zarr"):
+            if (role, join, on_mismatch) != (None, "outer", "raise"):
+                raise ValueError(
+                    f"{bare(url)} is a Zarr: role, join and on_mismatch are for directories of files"
+                )
+            dataset = _of_zarr(url, storage_options)
+        else:
+            dataset = _of_files(storage_at(url, storage_options), role, join, on_mismatch)
         unwanted = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
-        return built.dataset.drop_vars(unwanted, errors="ignore")
+        return dataset.drop_vars(unwanted, errors="ignore")
+
+
+def _of_zarr(url: str, storage_options: dict[str, Any] | None) -> Any:
+    from nvframe.results.opening import open_zarr
+    from nvframe.results.shards import Target
+
+    return open_zarr(Target.at(url, options_for(url, storage_options)))
+
+
+def _of_files(storage: Storage, role: str | None, join: str, on_mismatch: str) -> Any:
+    cache = Cache(storage)
+    stored = [image for cid in cache.collection_ids() for image in cache.images(cid)]
+    if not stored:
+        raise FileNotFoundError(f"no stored image below {storage.url}")
+    present = [_roles(cache, image) for image in stored]
+    chosen = _common_role(present) if role is None else _known_role(role, present)
+    pairs = [(image, roles[chosen]) for image, roles in zip(stored, present, strict=True) if chosen in roles]
+    rows = Rows(
+        [asset for _, asset in pairs],
+        [image.metadata | dict(asset.metadata) for image, asset in pairs],
+        [cache.collection(image.collection_id) or {} for image, _ in pairs],
+        storage,
+    )
+    cache.close()
+    without = [image for image, roles in zip(stored, present, strict=True) if chosen not in roles]
+    lost = [*cache.failures, *(_without(image, chosen, storage) for image in without)]
+    built = build_dataset(rows, lost, join, on_mismatch, "float32")
+    if lost:
+        total = len(stored) + len(cache.failures)
+        warn_caller(
+            f"{len(lost)} of {total} stored images are not in the Dataset; the first: {lost[0]}",
+            PartialResultWarning,
+        )
+    built.dataset.encoding["source"] = storage.url  # xarray would note it with user and password
+    return built.dataset
 
 
 def _without(image: StoredImage, role: str, storage: Storage) -> Failure:

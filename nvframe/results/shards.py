@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nvframe.credentials import advice, bare, travelling
 from nvframe.errors import StorageError
 from nvframe.layout import is_remote
-from nvframe.storage import local_root, protocol_of
+from nvframe.storage import local_root, protocol_of, whole_at_once
 from nvframe.types import Asset, Failure
 
 try:
@@ -78,6 +79,19 @@ class Target:
             return fsspec.filesystem("file"), self.url
         fs, path = fsspec.core.url_to_fs(self.url, **self.storage_options)
         return fs, path
+
+    def document(self) -> dict[str, Any] | None:
+        """Return what the Zarr says of itself; None where there is none."""
+        fs, path = self.filesystem()
+        try:
+            found: dict[str, Any] = json.loads(
+                fs.cat_file(f"{path.rstrip('/')}/zarr.json", **whole_at_once(fs))
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Exception as error:
+            raise self.problem("look into", error) from error
+        return found
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Servers whose maps a script can find something in."""
 
 import json
+import logging
 import os
 from dataclasses import replace
 
@@ -245,3 +246,20 @@ def guarded(make_bucket, s3_server):
 
     yield switch_on
     requests.post(f"{url}/moto-api/reset-auth", data=b"inf", timeout=10).raise_for_status()
+
+
+@pytest.fixture
+def traffic(caplog):
+    """Return a function that returns the requests that S3 got since it was last called, as 'METHOD target'."""
+    if os.environ.get("NVFRAME_TEST_S3"):
+        pytest.skip("requests are counted in the log of moto's server")
+    caplog.set_level(logging.INFO, logger="werkzeug")
+
+    def requests():
+        lines = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
+        caplog.clear()
+        return [
+            line.partition('"')[2].replace("\x1b[31m\x1b[1m", "").rpartition(" HTTP/")[0] for line in lines
+        ]
+
+    return requests

@@ -1,7 +1,6 @@
 """Every call with ``data_dir="s3://…"``: same layout, few requests, whole objects, and no secret anywhere."""
 
 import logging
-import os
 import pickle
 import traceback
 
@@ -24,23 +23,6 @@ def corpus(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def server(serve, corpus):
     return serve(NeuroVaultServer.from_corpus(corpus))
-
-
-@pytest.fixture
-def traffic(caplog):
-    """Return a function that returns the requests that S3 got since it was last called, as 'METHOD target'."""
-    if os.environ.get("NVFRAME_TEST_S3"):
-        pytest.skip("requests are counted in the log of moto's server")
-    caplog.set_level(logging.INFO, logger="werkzeug")
-
-    def requests():
-        lines = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
-        caplog.clear()
-        return [
-            line.partition('"')[2].replace("\x1b[31m\x1b[1m", "").rpartition(" HTTP/")[0] for line in lines
-        ]
-
-    return requests
 
 
 def keys(bucket, name):

@@ -51,6 +51,17 @@ def test_it_grows_in_a_bucket(server, data_dir, make_bucket):
     assert [key for key in keys(client) if "_next" in key] == []
 
 
+def test_opening_a_zarr_of_rows_takes_one_request(frame, make_bucket, traffic):
+    make_bucket("lab")
+    mask = nvframe.to_nifti(abs(frame.to_xarray().stat_map[0]) > 0)
+    frame[:4].to_zarr("s3://lab/rows.zarr", layout="voxels", mask_img=mask, storage_options=LAB)
+    traffic()
+    ds = xr.open_dataset("s3://lab/rows.zarr", engine="nvframe", storage_options=LAB)
+    asked = traffic()
+    assert [each.partition("?")[0] for each in asked] == ["GET /lab/rows.zarr/zarr.json"]
+    xr.testing.assert_identical(ds, xr.open_zarr("s3://lab/rows.zarr", chunks=None, storage_options=LAB))
+
+
 def test_processes_bring_a_bucket_into_another_form(server, make_bucket, data_dir):
     make_bucket("lab")
     remote = nvframe.fetch(

@@ -48,7 +48,10 @@ def written(monkeypatch):
 
 
 def opened(url):
-    return xr.open_zarr(url, chunks=None)
+    """Open a Zarr; with nvframe it is the same Dataset as without."""
+    plain = xr.open_zarr(url, chunks=None)
+    xr.testing.assert_identical(xr.open_dataset(url, engine="nvframe"), xr.open_zarr(url, chunks=None))
+    return plain
 
 
 def assert_holds(url, frame, ids=None):

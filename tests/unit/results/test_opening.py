@@ -1,0 +1,134 @@
+import json
+import pickle
+import shutil
+
+import fsspec
+import numpy as np
+import pytest
+import xarray as xr
+
+import nvframe
+from nvframe.errors import StorageError
+
+
+@pytest.fixture(params=["maps", "voxels"])
+def layout(request):
+    return request.param
+
+
+@pytest.fixture
+def url(stored, brain, tmp_path, layout):
+    rows = [
+        {
+            "age": None if i == 1 else i,
+            "note": [i],
+            "valid": bool(i),
+            "modify_date": f"2026-11-{i + 1:02}T10:00:00Z",
+        }
+        for i in range(5)
+    ]
+    rows[3]["modify_date"] = None
+    frame = stored(*(brain(seed) for seed in range(5)), metadata=rows)
+    mask = {"mask_img": frame.load(0)} if layout == "voxels" else {}
+    if mask:
+        mask["mask_img"] = nvframe.to_nifti(abs(frame.to_xarray().stat_map[0]) > 2)
+    return frame.to_zarr(tmp_path / "cube.zarr", layout=layout, **mask)
+
+
+def opened(url, **options):
+    return xr.open_dataset(url, engine="nvframe", **options)
+
+
+def same(one, other):
+    xr.testing.assert_identical(one, other)
+    assert {name: v.dtype for name, v in one.variables.items()} == {
+        name: v.dtype for name, v in other.variables.items()
+    }
+    assert {name: type(i) for name, i in one.xindexes.items()} == {
+        name: type(i) for name, i in other.xindexes.items()
+    }
+
+
+def test_it_is_the_dataset_that_xarray_opens(url):
+    plain = xr.open_zarr(url, chunks=None)
+    same(opened(url), plain)
+    same(opened(url).load(), plain.load())
+    assert set(opened(url).data_vars) == {"stat_map"}
+    assert opened(url).nvframe is not None
+
+
+def test_chunks_are_those_of_the_zarr(url):
+    assert opened(url, chunks={}).stat_map.chunks == xr.open_zarr(url).stat_map.chunks
+    np.testing.assert_array_equal(opened(url, chunks={}).stat_map, xr.open_zarr(url).stat_map)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"image": 2},
+        {"image": -1},
+        {"image": [3, 0, 3]},
+        {"image": slice(None, None, -2)},
+        {"image": slice(4, 1)},
+        {"image": np.array([True, False, True, False, True])},
+        {"image": xr.DataArray([[0, 1], [4, 2]], dims=("a", "b"))},
+    ],
+    ids=str,
+)
+def test_a_part_is_that_part(url, part):
+    same(opened(url).isel(part).load(), xr.open_zarr(url, chunks=None).isel(part).load())
+
+
+def test_opening_reads_no_column(url, tmp_path, layout):
+    whole = opened(url)
+    for chunks in tmp_path.glob("cube.zarr/*/c"):
+        if layout == "voxels" or chunks.parent.name not in "xyz":  # an index is made of these
+            shutil.rmtree(chunks)
+    left = opened(url)
+    assert (left.sizes, set(left.coords)) == (whole.sizes, set(whole.coords))
+
+
+def test_it_travels(url):
+    xr.testing.assert_identical(pickle.loads(pickle.dumps(opened(url))), opened(url))
+
+
+def test_some_variables_are_left_out(url):
+    assert "age" not in opened(url, drop_variables=["age", "nothing"]).variables
+
+
+def test_what_is_for_files_is_refused(url):
+    with pytest.raises(ValueError, match="are for directories of files"):
+        opened(url, role="original")
+
+
+def test_no_password_is_kept(url):
+    fsspec.filesystem("memory").put(url, "/me:s3cr3t@host/cube.zarr", recursive=True)
+    ds = opened("memory://me:s3cr3t@host/cube.zarr")
+    assert ds.encoding["source"] == "memory://host/cube.zarr"
+    assert b"s3cr3t" not in pickle.dumps(ds)
+
+
+def test_another_zarr_is_left_to_xarray(tmp_path):
+    other = xr.Dataset({"wait": ("n", np.array([1, 2], "m8[s]")), "n": [3, 4]}, attrs={"made": "elsewhere"})
+    other.to_zarr(tmp_path / "other.zarr", zarr_format=3, consolidated=False)
+    same(
+        opened(tmp_path / "other.zarr"),
+        xr.open_zarr(tmp_path / "other.zarr", chunks=None, consolidated=False),
+    )
+
+
+def test_one_that_was_never_finished_opens_too(url, tmp_path):
+    place = tmp_path / "cube.zarr" / "zarr.json"
+    document = json.loads(place.read_text())
+    del document["consolidated_metadata"]
+    place.write_text(json.dumps(document))
+    same(opened(url), xr.open_zarr(url, chunks=None, consolidated=False))
+
+
+def test_what_is_no_zarr_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no Zarr lies at .*nothing\.zarr"):
+        opened(tmp_path / "nothing.zarr")
+    (tmp_path / "damaged.zarr").mkdir()
+    (tmp_path / "damaged.zarr" / "zarr.json").write_text("{")
+    with pytest.raises(StorageError, match=r"cannot look into .*damaged\.zarr"):
+        opened(tmp_path / "damaged.zarr")
