@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from nvframe.stored import Fields, Forms, RecordedAssets, Template
+from nvframe.stored import Fields, Forms, RecordedAsset, Template
 from nvframe.types import Asset, Entry, Metadata
 
 log = logging.getLogger(__name__)
 
-Known = tuple[Metadata, Mapping[str, Asset]]
+Known = tuple[Metadata, Mapping[str, Asset | RecordedAsset]]
 
 
 class Block:
@@ -74,7 +74,12 @@ class Block:
         row = self._images.get(image_id)
         if row is None or row[2] != entry.version or row[1] != entry.size:
             return None  # as `knows` tells, at less cost
-        return Fields(self._templates[row[3]], row[4]), RecordedAssets(row[5], self._forms, listed)
+        present = {
+            asset[0]: RecordedAsset(asset, self._forms)
+            for asset in row[5]
+            if (file := listed.get(asset[1])) is not None and file.size == asset[2]
+        }
+        return Fields(self._templates[row[3]], row[4]), present
 
     def knows(self, image_id: str, entry: Entry) -> bool:
         """Tell whether an image's sidecar is as it was."""

@@ -15,7 +15,7 @@ from nvframe.filters import normalise
 from nvframe.index import Index, is_settled
 from nvframe.options import current_options
 from nvframe.readahead import ReadAhead
-from nvframe.stored import StoredImage
+from nvframe.stored import RecordedAsset, StoredImage
 from nvframe.types import ORIGINAL, Asset, Entry, Failure, parsed_json
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Cache:
         """Tell whether an annotation of an image is stored."""
         return layout.annotation_key(collection_id, image_id, sidecar_name) in self.entries(collection_id)
 
-    def asset(self, stored: StoredImage, role: str) -> Asset | None:
+    def asset(self, stored: StoredImage, role: str) -> Asset | RecordedAsset | None:
         """Return the asset of `role`, describing one that nilearn left, or None.
 
         A file without a record is read once and checked like a download, so that rubbish in an old cache
@@ -228,7 +228,7 @@ class Cache:
         asset = stored.assets.get(role)
         if asset is not None or role not in (ORIGINAL, layout.RESAMPLED):
             return asset
-        key = layout.asset_key(stored.collection_id, stored.image_id, role)
+        key = layout.asset_key(stored.collection_id, stored.id, role)
         return self._described(stored, key) if key in self.entries(stored.collection_id) else None
 
     def _described(self, stored: StoredImage, key: str) -> Asset | None:
@@ -238,7 +238,7 @@ class Cache:
             try:
                 asset = describe(key, self.storage.read(key))
             except (IntegrityError, OSError) as error:
-                self._note(key, stored.collection_id, stored.image_id, error)
+                self._note(key, stored.collection_id, stored.id, error)
                 return None
             if is_settled(entry):
                 block.note_file(entry, asset)

@@ -16,6 +16,7 @@ from nvframe.pipeline import run as running
 from nvframe.plugins import ResultFormatPlugin
 from nvframe.registry import default_registry
 from nvframe.session import Session
+from nvframe.stored import as_asset, as_record
 from nvframe.types import Asset, Failure, Metadata
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ class Frame:
     @property
     def assets(self) -> list[Asset]:
         """The stored file behind each image."""
-        return [each.asset for each in self._result.outcomes if each.asset]
+        return [as_asset(each.asset) for each in self._result.outcomes if each.asset]
 
     @property
     def storage(self) -> Storage:
@@ -305,7 +306,7 @@ class Frame:
         return len(self._result.outcomes)
 
     def __repr__(self) -> str:
-        stored = "" if self.assets or not len(self) else ", not fetched"
+        stored = "" if self.images or not len(self) else ", not fetched"
         name = self._plan.source.name
         return f"<nvframe.Frame: {len(self)} images of {name}{stored}, {len(self.failures)} failures>"
 
@@ -353,7 +354,7 @@ timeout, on_error, progress
         session = Session(self._selector, data_dir, storage_options, timeout)
         if data_dir is None:
             session.storage = self._plan.storage
-        records = [each.record for each in self._result.outcomes]
+        records = [as_record(each.record, self.source) for each in self._result.outcomes]
         query = planning.Query(
             image_ids=tuple(record.id for record in records),
             by_ids=True,
@@ -404,7 +405,7 @@ timeout, on_error, progress
         asset = self._result.outcomes[index].asset
         if asset is None:
             raise NvframeError(NOT_FETCHED)
-        return asset
+        return as_asset(asset)
 
     def _all_assets(self) -> list[Asset]:
         return [self._asset(row) for row in range(len(self))]

@@ -395,11 +395,14 @@ def _same_terms(terms: Any, defaults: Mapping[str, Any]) -> bool:
     return isinstance(terms, Mapping) and repr(dict(terms)) == repr(dict(defaults))
 
 
+def _parameters() -> list[str]:
+    return [name for name in inspect.signature(fetch_neurovault).parameters if "kwarg" not in name]
+
+
 def _warn_of_lookalikes(keywords: Mapping[str, Any]) -> None:
     """Say which image filters look like a mistyped parameter."""
-    parameters = [name for name in inspect.signature(fetch_neurovault).parameters if "kwarg" not in name]
     for keyword in keywords.keys() - {"collection_id"}:  # a field that is often asked for
-        near = difflib.get_close_matches(keyword, parameters, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(keyword, _parameters(), n=1, cutoff=0.8)
         if near:
             warn_caller(
                 f"{keyword!r} is taken as a condition on the image field of that name; did you mean {near[0]!r}?",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from nvframe import __version__, hookspecs
@@ -256,18 +256,28 @@ def _checked_selector(kind: type[Plugin], selector: tuple[Any, ...]) -> tuple[st
 
 
 def _takes(factory: Callable[..., Any], parameter: str) -> bool:
+    signature = _signature(factory)
+    return signature is not None and parameter in signature.parameters
+
+
+def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
+    """Return what a factory takes; None for a C callable without a signature, which checks for itself."""
+    inspected = _inspected if isinstance(factory, Hashable) else inspect.signature
     try:
-        return parameter in inspect.signature(factory).parameters
+        return inspected(factory)
     except (TypeError, ValueError):
-        return False
+        return None
+
+
+# Every call builds from the same few factories, and inspecting them took an eighth of a small one.
+_inspected = lru_cache(maxsize=128)(inspect.signature)
 
 
 def check_parameters(plugin: Plugin, factory: Callable[..., Any], params: Mapping[str, Any]) -> None:
     """Raise PluginError where a factory does not take the parameters that a caller gave."""
-    try:
-        signature = inspect.signature(factory)
-    except (TypeError, ValueError):
-        return  # a C callable without a signature checks for itself
+    signature = _signature(factory)
+    if signature is None:
+        return
     try:
         signature.bind(**params)
     except TypeError as error:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from nvframe.types import Asset, Entry, Metadata
+from nvframe.types import Asset, ImageRecord, Metadata
 
 
 class Template:
@@ -134,73 +134,94 @@ class Forms:
     def asset(self, row: list[Any]) -> Asset:
         """Return the asset that a row stands for: role, key, size, number of the form, sha256, source's sha256."""
         _, key, size, number, sha256, source = row
-        shape, affine, dtype, steps, metadata = self._rows[number]
+        shape, affine, dtype, steps, _ = self._rows[number]
         chain = steps if source is None else (source, *steps)
-        return Asset(key, size, shape, affine, dtype, sha256, chain, deepcopy(metadata) if metadata else {})
+        return Asset(key, size, shape, affine, dtype, sha256, chain, self.metadata(row))
+
+    def metadata(self, row: list[Any]) -> dict[str, Any]:
+        """Return what the processors changed of an asset's metadata; the caller's own."""
+        changed = self._rows[row[3]][4]
+        return deepcopy(changed) if changed else {}
 
 
-class RecordedAssets(Mapping[str, Asset]):
-    """The assets that a sidecar records and a listing shows with the recorded size, by role."""
-
-    __slots__ = ("_forms", "_listed", "_rows")
-
-    def __init__(self, rows: list[list[Any]], forms: Forms, listed: Mapping[str, Entry]) -> None:
-        self._rows = rows
-        self._forms = forms
-        self._listed = listed
-
-    def get(self, role: str, default: Any = None) -> Any:
-        """Return the asset of `role`, or `default`."""
-        for row in self._rows:
-            if row[0] == role:
-                entry = self._listed.get(row[1])
-                if entry is not None and entry.size == row[2]:
-                    return self._forms.asset(row)
-        return default
-
-    def __getitem__(self, role: str) -> Asset:
-        asset: Asset | None = self.get(role)
-        if asset is None:
-            raise KeyError(role)
-        return asset
-
-    def __iter__(self) -> Iterator[str]:
-        return (row[0] for row in self._rows if self.get(row[0]) is not None)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __reduce__(self) -> Any:
-        return dict, (dict(self),)  # a worker needs this image's assets alone
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-class StoredImage:
-    """An image as its sidecar and the listing show it.
+class RecordedAsset:
+    """A stored file as the index has it: not made an Asset before somebody asks for more than its name.
 
     Attributes
     ----------
-    image_id, collection_id : str
+    key : str
+        Path below the storage root.
+    """
+
+    __slots__ = ("_forms", "_row", "key")
+
+    def __init__(self, row: list[Any], forms: Forms) -> None:
+        self.key: str = row[1]
+        self._row = row
+        self._forms = forms
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Keys that the processors changed."""
+        return self._forms.metadata(self._row)
+
+    def whole(self) -> Asset:
+        """Return all that the sidecar records."""
+        return self._forms.asset(self._row)
+
+
+def as_asset(asset: Asset | RecordedAsset) -> Asset:
+    """Return an asset, however it is held."""
+    return asset.whole() if isinstance(asset, RecordedAsset) else asset
+
+
+def as_assets(assets: Mapping[str, Asset | RecordedAsset]) -> dict[str, Asset]:
+    """Return assets by role, however they are held."""
+    return {role: as_asset(asset) for role, asset in assets.items()}
+
+
+class StoredImage:
+    """An image as its sidecar and the listing show it; it stands for its record until somebody asks for that.
+
+    Attributes
+    ----------
+    id, collection_id : str
         Whose.
-    fields : Mapping
-        Normalised metadata; path keys included, the ``nvframe`` key not.
+    metadata : Mapping
+        Normalised; path keys included, the ``nvframe`` key not.
     assets : Mapping
         Recorded assets that the listing shows with the recorded size, by role.
     """
 
-    __slots__ = ("assets", "collection_id", "fields", "image_id")
+    __slots__ = ("assets", "collection_id", "id", "metadata")
 
     def __init__(
-        self, image_id: str, collection_id: str, fields: Metadata, assets: Mapping[str, Asset]
+        self,
+        image_id: str,
+        collection_id: str,
+        metadata: Metadata,
+        assets: Mapping[str, Asset | RecordedAsset],
     ) -> None:
-        self.image_id = image_id
+        self.id = image_id
         self.collection_id = collection_id
-        self.fields = fields
+        self.metadata = metadata
         self.assets = assets
 
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The fields, as a dict that is the caller's own."""
-        return as_dict(self.fields)
+    def record(self, source: str) -> ImageRecord:
+        """Return the image as a source of that name describes it."""
+        metadata = as_dict(self.metadata)
+        url, size, modified = map(metadata.get, ("file", "file_size", "modify_date"))
+        return ImageRecord(
+            source,
+            self.id,
+            self.collection_id,
+            str(url or ""),
+            metadata,
+            size if isinstance(size, int) and size > 0 else None,
+            modified if isinstance(modified, str) else None,
+        )
+
+
+def as_record(image: ImageRecord | StoredImage, source: str) -> ImageRecord:
+    """Return an image's record, however it is held."""
+    return image.record(source) if isinstance(image, StoredImage) else image

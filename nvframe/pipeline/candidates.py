@@ -17,7 +17,7 @@ from nvframe.pipeline.asking import Asking, described, described_collection
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.reuse import Found, Reuse
 from nvframe.pipeline.task import WorkPlan
-from nvframe.stored import Fields, StoredImage, as_dict, path_keys
+from nvframe.stored import Fields, RecordedAsset, StoredImage, as_asset, as_dict, path_keys
 from nvframe.types import Asset, CollectionRecord, Failure, ImageRecord, Metadata, checked_id
 
 Candidate = Found | Failure
@@ -115,11 +115,10 @@ class Candidates:
 
     def _stored_collection(self, collection_id: str, collection: Metadata) -> Iterator[Found]:
         for stored in self._cache.images(collection_id):
-            if stored.image_id in self._visited:
+            if stored.id in self._visited:
                 continue
-            metadata = self._examinable(stored)
-            if self._keeps_image(stored.image_id, metadata):
-                found = self._reuse.at_hand(stored, metadata)
+            if self._keeps_image(stored):
+                found = self._reuse.at_hand(stored)
                 if found is not None:
                     yield self._hand_out(found, collection)
 
@@ -169,7 +168,7 @@ class Candidates:
                 yield found
             elif found.id not in self._visited:
                 record = described(found)
-                if self._keeps_image(record.id, record.metadata):
+                if self._keeps_image(record):
                     yield self._hand_out(self._reuse.task(record), collection.metadata)
 
     # By ids: the images of the collections, then the images, in the order asked for; first mention wins.
@@ -210,7 +209,7 @@ class Candidates:
         if (odd := _problem_with(image_id)) is not None:
             return self._asking.failure(odd, image_id=image_id)
         stored = self._cache.find(image_id) if self._uses_stored() else None
-        found = self._reuse.at_hand(stored, stored.metadata) if stored else None
+        found = self._reuse.at_hand(stored) if stored else None
         if stored is not None and found is not None:
             described_here = self._cache.collection(stored.collection_id) is not None
             if described_here or self._query.mode == "offline":
@@ -232,9 +231,10 @@ class Candidates:
     ) -> Iterator[Found]:
         record = image if isinstance(image, ImageRecord) else image.record
         metadata = collection.metadata if collection else self._collection_metadata(record.collection_id)
-        if self._keeps_collection(metadata) and self._keeps_image(record.id, record.metadata):
-            found = self._reuse.task(record) if isinstance(image, ImageRecord) else image
-            yield self._hand_out(found, metadata)
+        if self._keeps_collection(metadata) and self._keeps_image(record):
+            yield self._hand_out(
+                self._reuse.task(image) if isinstance(image, ImageRecord) else image, metadata
+            )
 
     def _collection_metadata(self, collection_id: str) -> Metadata:
         known = self.collections.get(collection_id) or self._cache.collection(collection_id)
@@ -249,20 +249,18 @@ class Candidates:
             self.collections[record.collection_id] = dict(collection)
         return found
 
-    def _examinable(self, stored: StoredImage) -> Metadata:
-        """Return metadata to decide by; a caller's own filters are given a dict."""
-        return stored.metadata if self._image_filters else stored.fields
-
     # Conditions.
 
     def _keeps_collection(self, metadata: Metadata) -> bool:
         query = self._query
         return self._keeps("collection", metadata, query.collection_terms, query.collection_filters)
 
-    def _keeps_image(self, image_id: str, metadata: Metadata) -> bool:
-        query = self._query
-        return query.shard.holds(image_id) and self._keeps(
-            "image", metadata, query.image_terms, self._image_filters
+    def _keeps_image(self, image: ImageRecord | StoredImage) -> bool:
+        query, filters = self._query, self._image_filters
+        if filters and isinstance(image, StoredImage):  # a caller's own are given a dict
+            image.metadata = as_dict(image.metadata)
+        return query.shard.holds(image.id) and self._keeps(
+            "image", image.metadata, query.image_terms, filters
         )
 
     def _keeps(self, level: str, metadata: Metadata, terms: Metadata, filters: tuple[Any, ...]) -> bool:
@@ -312,13 +310,15 @@ def _promised(collection: CollectionRecord | Failure) -> float:
     return max(0, number) if isinstance(number, int) else math.inf
 
 
-def shown_metadata(record: ImageRecord, asset: Asset | None, plan: WorkPlan, root: str) -> dict[str, Any]:
+def shown_metadata(
+    record: ImageRecord | StoredImage, asset: Asset | RecordedAsset | None, plan: WorkPlan, root: str
+) -> dict[str, Any]:
     """Return what ``images_meta`` shows of an image: its fields, what processors changed, and its paths."""
     metadata, changed = record.metadata, asset.metadata if asset else None
     shown = as_dict(metadata)
     if changed or plan.annotators or not isinstance(metadata, Fields):
         shown.update(changed or {})
-        shown.update(plan.paths(record, asset))
+        shown.update(plan.paths(record, as_asset(asset) if asset else None))
         metadata = shown
     # What storage says of an image has its paths already.
     layout.add_absolute_paths(shown, path_keys(metadata), root)

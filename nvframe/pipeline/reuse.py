@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from nvframe import layout
 from nvframe.pipeline.task import Outcome, Task, WorkPlan
-from nvframe.stored import StoredImage, as_dict
-from nvframe.types import ORIGINAL, Asset, CollectionRecord, ImageRecord, Metadata
+from nvframe.stored import RecordedAsset, StoredImage, as_asset, as_assets
+from nvframe.types import ORIGINAL, Asset, CollectionRecord, ImageRecord
 
 if TYPE_CHECKING:
     from nvframe.cache import Cache
@@ -40,18 +40,17 @@ class Reuse:
         stored = self._cache.image(record.collection_id, record.id)
         if stored is None:
             return Task(record, stale=self._files(record))
-        moved = stored.fields.get("modify_date") != record.metadata.get("modify_date")
+        moved = stored.metadata.get("modify_date") != record.metadata.get("modify_date")
         if self._mode == "overwrite" or (self._mode == "update" and moved):
-            return Task(record, previous=True, recorded=stored.assets, stale=self._files(record))
+            return Task(record, previous=True, recorded=as_assets(stored.assets), stale=self._files(record))
         return self._reusing(record, stored)
 
-    def at_hand(self, stored: StoredImage, metadata: Metadata) -> Found | None:
+    def at_hand(self, stored: StoredImage) -> Found | None:
         """Return what makes of a stored image what is wanted; None where that takes a server."""
         wanted = None if self._plan.annotators else self._sound(stored)
         if wanted is not None:
-            return Outcome(self._record_of(stored, metadata), wanted)
-        record = self._record_of(stored, metadata if isinstance(metadata, dict) else as_dict(metadata))
-        task = self._reusing(record, stored)
+            return Outcome(stored, wanted)
+        task = self._reusing(stored.record(self._plan.source.name), stored)
         at_hand = self._plan.role in task.assets or (self._plan.steps and ORIGINAL in task.assets)
         return task if at_hand else None
 
@@ -61,12 +60,12 @@ class Reuse:
         if self._mode not in ("download_new", "offline") or not isinstance(promised, int) or not promised:
             return False
         images = self._cache.images(collection.id)
-        return sum(self.at_hand(each, each.fields) is not None for each in images) >= promised
+        return sum(self.at_hand(each) is not None for each in images) >= promised
 
     def _reusing(self, record: ImageRecord, stored: StoredImage) -> Task:
         assets = self._sound_assets(stored)
         annotated = self._annotated(stored, assets.get(self._plan.role))
-        return Task(record, assets, annotated, previous=True, recorded=stored.assets)
+        return Task(record, assets, annotated, previous=True, recorded=as_assets(stored.assets))
 
     def _files(self, record: ImageRecord) -> tuple[str, ...]:
         """Return the keys of the files that would be believed without a record."""
@@ -76,32 +75,20 @@ class Reuse:
         )
         return tuple(key for key in keys if key in present)
 
-    def _record_of(self, stored: StoredImage, metadata: Metadata) -> ImageRecord:
-        url, size, modified = map(metadata.get, ("file", "file_size", "modify_date"))
-        return ImageRecord(
-            self._plan.source.name,
-            stored.image_id,
-            stored.collection_id,
-            str(url or ""),
-            metadata,
-            size if isinstance(size, int) and size > 0 else None,
-            modified if isinstance(modified, str) else None,
-        )
-
     def _sound_assets(self, stored: StoredImage) -> dict[str, Asset]:
         """Return the stored assets that this plan can use; a processed one only if its whole chain is the same."""
         wanted = self._sound(stored)
         if wanted is not None:
-            return {self._plan.role: wanted}  # nothing has to be made, so nothing else is looked at
-        assets = dict(stored.assets)
+            return {self._plan.role: as_asset(wanted)}  # nothing has to be made, so nothing else is looked at
+        assets = as_assets(stored.assets)
         assets.pop(self._plan.role, None)
         original = self._cache.asset(stored, ORIGINAL)
-        return assets if original is None else {**assets, ORIGINAL: original}
+        return assets if original is None else {**assets, ORIGINAL: as_asset(original)}
 
-    def _sound(self, stored: StoredImage) -> Asset | None:
+    def _sound(self, stored: StoredImage) -> Asset | RecordedAsset | None:
         """Return the wanted asset, if it is stored and made as this plan would make it."""
         wanted = self._cache.asset(stored, self._plan.role)
-        if wanted is None or (self._plan.steps and not self._is_current(stored, wanted)):
+        if wanted is None or (self._plan.steps and not self._is_current(stored, as_asset(wanted))):
             return None
         return wanted
 
@@ -109,7 +96,7 @@ class Reuse:
         if not asset.chain:
             return True  # nilearn's own, taken as made with its defaults
         original = self._cache.asset(stored, ORIGINAL)
-        same_source = original is None or original.sha256 == asset.chain[0]
+        same_source = original is None or as_asset(original).sha256 == asset.chain[0]
         return same_source and asset.chain[1:] == self._plan.identities
 
     def _annotated(self, stored: StoredImage, asset: Asset | None) -> frozenset[str]:
@@ -118,5 +105,5 @@ class Reuse:
         return frozenset(
             name
             for name, file in self._plan.annotation_names(asset).items()
-            if self._cache.has_annotation(stored.collection_id, stored.image_id, file)
+            if self._cache.has_annotation(stored.collection_id, stored.id, file)
         )

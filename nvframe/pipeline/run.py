@@ -142,10 +142,9 @@ class _Run:
     def _take_all(self, submit: dispatch.Submit) -> None:
         window: Window[Candidate, Turn] = Window(
             partial(self._submit, submit),
-            _succeeded,
+            self._completed,
             self._query.max_images,
             2 * self._max_workers,
-            completed=self._completed,
             lost=_lost,
             must_wait=self._may_stop_soon,
         )
@@ -175,9 +174,7 @@ class _Run:
         return self._finished()
 
     def _submit(self, submit: dispatch.Submit, candidate: Candidate) -> Future[Any] | Turn:
-        if isinstance(candidate, Failure):
-            return candidate
-        if isinstance(candidate, Outcome) and self._plan.offline:
+        if isinstance(candidate, Failure) or (isinstance(candidate, Outcome) and self._plan.offline):
             return candidate
         asset = candidate.asset if isinstance(candidate, Outcome) else candidate.assets.get(self._plan.role)
         if asset is None or self._cache.collection(candidate.record.collection_id) is None:
@@ -206,22 +203,23 @@ class _Run:
             lost = Failure.of(error, "store", "storage", collection_id=collection_id, url=url)
             self._result.failures.append(lost)
 
-    def _completed(self, turn: Turn) -> None:
-        """Count in completion order: this is what progress shows."""
-        succeeded = _succeeded(turn)
-        self._done += succeeded
-        self._failed += not succeeded
+    def _completed(self, turn: Turn) -> bool:
+        """Count in completion order, which is what progress shows; tell whether the image is stored."""
+        is_stored = isinstance(turn, Outcome) and turn.asset is not None
+        self._done += is_stored
+        self._failed += not is_stored
         for failure in (turn,) if isinstance(turn, Failure) else turn.failures:
             log.info("%s", failure)
             self._tell(self._event("failure", image_id=failure.image_id, failure=failure))
         if isinstance(turn, Outcome):
             self._nbytes += turn.nbytes
-            if _is_loss(turn):
-                self._waiting_failures[turn.record.collection_id] += 1
             if turn.asset is not None:
                 log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
                 if self._observers:
                     self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
+            elif turn.failures:
+                self._waiting_failures[turn.record.collection_id] += 1
+        return is_stored
 
     def _event(self, kind: Any, **about: Any) -> FetchEvent:
         return FetchEvent(kind, self._done, self._failed, self._query.max_images, **about)
@@ -337,10 +335,6 @@ def _collector_paused() -> Iterator[None]:
             gc.freeze()
             gc.unfreeze()  # as old as can be without having been looked at one by one
         gc.enable()
-
-
-def _succeeded(turn: Turn) -> bool:
-    return isinstance(turn, Outcome) and turn.asset is not None
 
 
 def _is_loss(turn: Outcome) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nvframe import layout
 from nvframe.http import without_secrets
 from nvframe.retry import Retry
+from nvframe.stored import RecordedAsset, StoredImage
 from nvframe.types import ORIGINAL, Asset, Failure, ImageRecord, Stage
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class WorkPlan:
             names[annotator.name] = told_apart if identity or seen else annotator.sidecar_name
         return names
 
-    def paths(self, record: ImageRecord, asset: Asset | None) -> dict[str, str]:
+    def paths(self, record: ImageRecord | StoredImage, asset: Asset | None) -> dict[str, str]:
         """Return the path keys of an image's sidecar."""
         if not self.annotators:
             return layout.image_paths(record.collection_id, record.id)
@@ -132,13 +133,14 @@ class Task:
 class Outcome(NamedTuple):
     """What became of one image.
 
-    A tuple, because a query over what is stored makes thousands, and does little else with them.
+    A tuple, because a query over what is stored makes thousands, and does little else with them. What is stored
+    stays as storage shows it: see `nvframe.stored`.
 
     Attributes
     ----------
-    record : ImageRecord
+    record : ImageRecord or StoredImage
         Which image.
-    asset : Asset or None
+    asset : Asset, RecordedAsset or None
         The wanted asset; None if it was lost.
     annotations : Mapping
         By annotator; None for one that failed.
@@ -148,8 +150,8 @@ class Outcome(NamedTuple):
         Bytes that the image brought over the network.
     """
 
-    record: ImageRecord
-    asset: Asset | None
+    record: ImageRecord | StoredImage
+    asset: Asset | RecordedAsset | None
     annotations: Mapping[str, Mapping[str, Any] | None] = {}
     failures: tuple[Failure, ...] = ()
     nbytes: int = 0

@@ -22,14 +22,13 @@ class Window(Generic[Item, Result]):
     ----------
     submit : callable
         Item to a future, or to its result where nothing has to be done.
-    succeeded : callable
-        Whether a result counts towards `wanted`; a failure frees its slot.
+    completed : callable
+        Called with each result as it completes, before its turn; tells whether it counts towards `wanted`: a failure
+        frees its slot.
     wanted : int or None
         How many successes to stop at; ``None`` for all.
     in_flight : int
         How many unfinished submissions there may be at once.
-    completed : callable
-        Called with each result as it completes, before its turn.
     lost : callable
         Item and the error of its future to a result, or raises: an error of one future need not cost the others.
     must_wait : callable
@@ -39,15 +38,13 @@ class Window(Generic[Item, Result]):
     def __init__(
         self,
         submit: Callable[[Item], Future[Result] | Result],
-        succeeded: Callable[[Result], bool],
+        completed: Callable[[Result], bool],
         wanted: int | None,
         in_flight: int,
-        completed: Callable[[Result], object] = lambda result: None,
         lost: Callable[[Item, BaseException], Result] = _raised,
         must_wait: Callable[[], bool] = lambda: False,
     ) -> None:
         self._submit = submit
-        self._succeeded = succeeded
         self._wanted = wanted
         self._in_flight = in_flight
         self._completed = completed
@@ -86,7 +83,7 @@ class Window(Generic[Item, Result]):
                     self._running[turn] = item
                     self._turns.append(turn)
                     continue
-                self._finish(turn)
+                self._successes += self._completed(turn)
                 if self._turns:
                     self._turns.append(turn)
                 else:
@@ -110,11 +107,7 @@ class Window(Generic[Item, Result]):
             except BaseException as error:
                 result = self._lost(item, error)
             self._results[future] = result
-            self._finish(result)
-
-    def _finish(self, result: Result) -> None:
-        self._successes += self._succeeded(result)
-        self._completed(result)
+            self._successes += self._completed(result)
 
     def _ready(self) -> Iterator[Result]:
         while self._turns:

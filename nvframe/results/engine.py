@@ -14,7 +14,7 @@ from nvframe.credentials import bare
 from nvframe.errors import PartialResultWarning, warn_caller
 from nvframe.results.dataset import Rows, build_dataset
 from nvframe.storage import options_for, storage_at
-from nvframe.stored import StoredImage
+from nvframe.stored import StoredImage, as_asset, as_assets, as_dict
 from nvframe.types import ORIGINAL, Asset, Failure
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _of_files(storage: Storage, role: str | None, join: str, on_mismatch: str) -
     pairs = [(image, roles[chosen]) for image, roles in zip(stored, present, strict=True) if chosen in roles]
     rows = Rows(
         [asset for _, asset in pairs],
-        [image.metadata | dict(asset.metadata) for image, asset in pairs],
+        [as_dict(image.metadata) | dict(asset.metadata) for image, asset in pairs],
         [cache.collection(image.collection_id) or {} for image, _ in pairs],
         storage,
     )
@@ -131,7 +131,7 @@ def _without(image: StoredImage, role: str, storage: Storage) -> Failure:
     return Failure(
         "open",
         "xarray",
-        image.image_id,
+        image.id,
         image.collection_id,
         storage.url,
         "FileNotFoundError",
@@ -140,11 +140,11 @@ def _without(image: StoredImage, role: str, storage: Storage) -> Failure:
 
 
 def _roles(cache: Cache, image: StoredImage) -> dict[str, Asset]:
-    found = dict(image.assets)
+    found = as_assets(image.assets)
     for role in (ORIGINAL, layout.RESAMPLED):
         asset = found.get(role) or cache.asset(image, role)
         if asset is not None:
-            found[role] = asset
+            found[role] = as_asset(asset)
     return found
 
 

@@ -67,7 +67,7 @@ def test_what_was_stored_is_found(dataset):
     cache = dataset.cache
     assert cache.collection("1") == {"id": 1, "name": None}
     stored = cache.find("10")
-    assert (stored.image_id, stored.collection_id) == ("10", "1")
+    assert (stored.id, stored.collection_id) == ("10", "1")
     paths = layout.image_paths("1", "10")
     assert stored.metadata == {"id": 10, "modality": None, "map_type": "T map", **paths}
     asset = cache.asset(stored, "original")
@@ -82,7 +82,7 @@ def test_ids_come_in_numeric_order(dataset):
         dataset.image("9", image_id)
     cache = dataset.cache
     assert cache.collection_ids() == ["9", "10", "100", "x"]
-    assert [stored.image_id for stored in cache.images("9")] == ["1", "3", "20", "100"]
+    assert [stored.id for stored in cache.images("9")] == ["1", "3", "20", "100"]
     assert in_order(["b", "10", "9", "a"]) == ["9", "10", "a", "b"]
 
 
@@ -167,7 +167,7 @@ def test_what_else_lies_there_is_left_alone(dataset, junk):
     dataset.storage.put(junk, b"{}")
     cache = dataset.cache
     assert cache.collection_ids() == ["1"]
-    assert [stored.image_id for stored in cache.images("1")] == ["10"]
+    assert [stored.id for stored in cache.images("1")] == ["10"]
     assert cache.find("11") is None
     assert cache.failures == []
 
@@ -182,7 +182,7 @@ def test_a_damaged_sidecar_is_one_failure(dataset, damage):
     dataset.storage.put("collection_1/image_10_metadata.json", damage)
     cache = dataset.cache
     for _ in range(2):
-        assert [stored.image_id for stored in cache.images("1")] == ["11"]
+        assert [stored.id for stored in cache.images("1")] == ["11"]
         assert cache.find("10") is None
     (failure,) = cache.failures
     assert (failure.image_id, failure.collection_id, failure.stage) == ("10", "1", "list")
@@ -283,8 +283,6 @@ def test_nilearns_cache_is_read_where_it_was_moved_to(nilearns):
                 assert Path(shown[name]) == nilearns / asset.key
                 assert asset.size == Path(shown[name]).stat().st_size
                 assert asset.chain == ()
-            assert cache.has_annotation(
-                collection_id, stored.image_id, "neurosynth_words_for_image_{id}.json"
-            )
+            assert cache.has_annotation(collection_id, stored.id, "neurosynth_words_for_image_{id}.json")
             assert not [v for k, v in shown.items() if "relative_path" in k and str(v).startswith("/")]
     assert cache.failures == []

@@ -23,7 +23,7 @@ from nvframe.filters import matches
 from nvframe.imaging.nifti import encode
 from nvframe.index import BESIDE, Index, is_settled
 from nvframe.storage import FsspecStorage, LocalStorage
-from nvframe.stored import Fields, RecordedAssets, Template
+from nvframe.stored import Fields, Template, as_asset, as_assets, as_dict
 from nvframe.testing import NeuroVaultServer
 from nvframe.types import Asset, Entry
 
@@ -80,7 +80,7 @@ class Dataset:
         found = {
             collection_id: (
                 cache.collection(collection_id),
-                [(s.image_id, s.metadata, dict(s.assets)) for s in cache.images(collection_id)],
+                [(s.id, as_dict(s.metadata), as_assets(s.assets)) for s in cache.images(collection_id)],
             )
             for collection_id in cache.collection_ids()
         }
@@ -196,7 +196,7 @@ def test_a_damaged_sidecar_is_one_failure_each_time(dataset):
     dataset.put("collection_1/image_9_metadata.json", b"{")
     for _ in range(2):
         cache = Cache(dataset.storage)
-        assert [stored.image_id for stored in cache.images("1")] == ["10"]
+        assert [stored.id for stored in cache.images("1")] == ["10"]
         cache.close()
         assert [failure.image_id for failure in cache.failures] == ["9"]
 
@@ -247,7 +247,7 @@ def test_what_a_caller_changes_reaches_nobody_else(dataset):
     expected = None
     for _ in range(3):
         cache = Cache(dataset.storage)
-        found = [cache.collection("1"), *(stored.metadata for stored in cache.images("1"))]
+        found = [cache.collection("1"), *(as_dict(stored.metadata) for stored in cache.images("1"))]
         expected = expected or copy.deepcopy(found)
         assert found == expected
         for metadata in found:
@@ -326,15 +326,14 @@ def test_assets_come_back_as_they_were():
     for _ in range(2):
         block = Block(block.to_bytes(listed, {"1": sidecar}))
     _, found = block.image("1", sidecar, listed)
-    assert found == assets
-    assert (list(found), len(found), "resampled" in found) == (["proc", "original"], 2, False)
-    with pytest.raises(KeyError):
-        found["resampled"]
-    found["proc"].metadata["map_type"].append("spoilt")
-    assert block.image("1", sidecar, listed)[1]["proc"] == assets["proc"]
-    copied = copy.deepcopy(found)
-    assert type(copied) is dict
-    assert set(copied) == set(assets)
+    assert as_assets(found) == assets
+    assert list(found) == ["proc", "original"]
+    assert {role: (asset.key, asset.metadata) for role, asset in found.items()} == {
+        role: (asset.key, asset.metadata) for role, asset in assets.items()
+    }
+    for asset in (found["proc"], as_asset(found["proc"])):
+        asset.metadata["map_type"].append("spoilt")
+    assert as_asset(found["proc"]) == as_asset(block.image("1", sidecar, listed)[1]["proc"]) == assets["proc"]
 
 
 def test_an_affine_of_nan_is_not_kept():
@@ -384,7 +383,6 @@ def test_fields_are_a_mapping():
     assert copy.deepcopy(fields) == fields
     with pytest.raises(KeyError):
         fields["c"]
-    assert repr(RecordedAssets([], None, {})) == "{}"
 
 
 # Files that no sidecar describes
@@ -620,6 +618,10 @@ def test_fetches_agree_with_and_without(tmp_path, monkeypatch):
         {"image_terms": {"map_type": "Z map"}},
         {"image_filter": lambda meta: isinstance(meta, dict) and meta["id"] % 2, "image_terms": {}},
         {"image_ids": [1003, 1001]},
+        {
+            "image_ids": [1003, 1001],
+            "image_filter": lambda meta: isinstance(meta, dict) and meta["id"] == 1001,
+        },
         {"collection_ids": [2]},
     ]
     for call in calls:
@@ -630,6 +632,27 @@ def test_fetches_agree_with_and_without(tmp_path, monkeypatch):
             results.append(json.dumps(dict(bunch)))
         assert len(set(results)) == 1
         assert json.loads(results[0])["images"]
+
+
+def test_frames_agree_with_and_without(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+    with NeuroVaultServer.synthetic() as server:
+        monkeypatch.setenv("NVFRAME_NEUROVAULT_URL", server.url)
+        fetched = nvframe.fetch(data_dir=tmp_path)
+        for path in (tmp_path / "neurovault").rglob("*"):
+            os.utime(path, (1, 1))
+        for place in ("off", "cache", "cache"):
+            with nvframe.set_options(index=place):
+                stored = nvframe.fetch(data_dir=tmp_path, mode="offline")
+                found = nvframe.search(data_dir=tmp_path, mode="offline")
+                again = found.fetch(data_dir=tmp_path)
+            assert {type(asset) for asset in stored.assets} == {Asset}
+            assert stored.assets == again.assets == fetched.assets
+            assert stored.images_meta == again.images_meta == fetched.images_meta
+            assert stored.load(0).shape == stored.assets[0].shape
+            assert (found.images, found.assets, again.report.nbytes) == ([], [], 0)
+            assert repr(stored) == f"<nvframe.Frame: {len(fetched)} images of neurovault, 0 failures>"
+            assert "not fetched" in repr(found)
 
 
 def test_importing_loads_no_sqlite():

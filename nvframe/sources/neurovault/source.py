@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -65,7 +66,7 @@ class NeuroVault:
     @property
     def description(self) -> str:
         """About NeuroVault, for people."""
-        return (files(__package__) / "description.rst").read_text(encoding="utf-8")
+        return _description()
 
     def abort(self) -> None:
         """Ask for nothing more: the call was interrupted."""
@@ -194,3 +195,8 @@ def _ids_in(term: object) -> Iterable[str] | None:
     # numpy integers are no int, but stand for one by __index__.
     named = isinstance(term, str) or (hasattr(term, "__index__") and not isinstance(term, bool))
     return [str(term)] if named else None
+
+
+@cache
+def _description() -> str:
+    return (files(__package__) / "description.rst").read_text(encoding="utf-8")

@@ -39,12 +39,10 @@ class Work:
         self.most_spoken_for = max(self.most_spoken_for, len(self.running) + self.successes)
         return future
 
-    def succeeded(self, index):
-        return self.items[index][0]
-
     def complete(self, index):
         self.completed.append(index)
         self.successes += self.items[index][0]
+        return self.items[index][0]
 
     def wait(self, futures, return_when):
         """Stand in for `concurrent.futures.wait`: some of the running ones finish now."""
@@ -67,7 +65,7 @@ def test_the_window_keeps_its_promises(items, wanted, in_flight, data):
     work = Work(items, lambda: data.draw(st.booleans()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "wait", work.wait)
-        window = Window(work.submit, work.succeeded, wanted, in_flight, work.complete)
+        window = Window(work.submit, work.complete, wanted, in_flight)
         handed_on = list(window.run(work.source()))
 
     assert handed_on == work.submitted == list(range(len(handed_on))), "in the order of the items"
