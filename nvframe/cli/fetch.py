@@ -65,8 +65,7 @@ def _document(frame: Frame) -> dict[str, Any]:
 def _summarise(frame: Frame, to_csv: Path | None) -> None:
     report = frame.report
     if not len(frame):
-        if not frame.failures:
-            say("no image meets these conditions (fewer conditions, or --no-default-terms, find more)")
+        output.say_if_none(frame)
         return
     megabytes = f"{report.nbytes / 1e6:.1f} MB over the network" if report.nbytes else "nothing downloaded"
     n_lost = len(output.lost_images(frame))

@@ -55,6 +55,12 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: s
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
+def say_if_none(frame: Frame) -> None:
+    """Say that nothing was found, unless failures tell why."""
+    if not len(frame) and not frame.failures:
+        say("no image meets these conditions (fewer conditions, or --no-default-terms, find more)")
+
+
 def cell(value: object) -> str:
     r"""Return a value as it stands in a table.
 

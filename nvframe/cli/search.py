@@ -8,7 +8,6 @@ import click
 
 from nvframe.cli import output
 from nvframe.cli.common import query_of, selection
-from nvframe.cli.trouble import say
 
 FIELDS = "id,collection_id,map_type,modality,name"
 
@@ -59,6 +58,6 @@ def search(offline: bool, fields: str, as_json: bool, **options: Any) -> int:
     rows = [[output.cell(output.field_of(*pair, name)) for name in names] for pair in pairs]
     if rows:
         output.print_rows(names, rows, caption=f"{len(rows)} images")
-    elif not frame.failures:
-        say("no image meets these conditions (fewer conditions, or --no-default-terms, find more)")
+    else:
+        output.say_if_none(frame)
     return output.exit_code(frame)

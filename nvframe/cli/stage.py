@@ -92,8 +92,7 @@ def _document(frame: Frame, written: dict[str, str]) -> dict[str, Any]:
 def _summarise(frame: Frame, written: dict[str, str]) -> None:
     report = frame.report
     if not len(frame):
-        if not frame.failures:
-            say("no image meets these conditions (fewer conditions, or --no-default-terms, find more)")
+        output.say_if_none(frame)
         return
     megabytes = sum(asset.size for asset in frame.assets) / 1e6
     before = f", {report.found_local} of them before" if report.found_local else ""

@@ -76,11 +76,8 @@ class Arriving:
             raise IntegrityError(f"goes on far beyond the {self._promised} bytes that its header promises")
 
     def _expect(self) -> int:
-        self._promised = promised_size(self._head, self._head or (MAGIC if self.is_packed else b""))
-        if self._promised > self._max_bytes:
-            raise IntegrityError(
-                f"header promises {self._promised} bytes, more than the {self._max_bytes} allowed"
-            )
+        seen = self._head or (MAGIC if self.is_packed else b"")
+        self._promised = promised_size(self._head, seen, self._max_bytes)
         return self._promised
 
     def finish(self) -> ImageInfo:
@@ -93,11 +90,10 @@ class Arriving:
         """
         if self._begun:
             self._take(self._begun)
-        if self._promised is None:
-            self._expect()
+        promised = self._expect() if self._promised is None else self._promised
         if self._inflater is not None:
             self._inflater.finish()
-        check_length(self._arrived, self._promised or 0, self._max_bytes)
+        check_length(self._arrived, promised)
         return info_of(self._head)
 
     def raw(self) -> bytes:

@@ -38,14 +38,12 @@ class ImageInfo:
     dtype: str
 
 
-def check_length(arrived: int, promised: int, max_bytes: int | None) -> None:
-    """Raise IntegrityError unless about as many raw bytes arrived as were promised, and no more than allowed."""
+def check_length(arrived: int, promised: int) -> None:
+    """Raise IntegrityError unless about as many raw bytes arrived as were promised."""
     if arrived < promised:
         raise IntegrityError(f"cut off: header promises {promised} bytes, {arrived} arrived")
     if arrived > promised + SLACK:
         raise IntegrityError(f"header promises {promised} bytes, {arrived} arrived")
-    if max_bytes is not None and promised > max_bytes:
-        raise IntegrityError(f"header promises {promised} bytes, more than the {max_bytes} allowed")
 
 
 def version_of(head: bytes) -> int:
@@ -58,8 +56,8 @@ def version_of(head: bytes) -> int:
     return 0
 
 
-def promised_size(head: bytes, data: bytes) -> int:
-    """Return the bytes that the NIfTI header promises, or raise saying what `data` looks like."""
+def promised_size(head: bytes, data: bytes, max_bytes: int | None = None) -> int:
+    """Return the bytes that the NIfTI header promises, no more than allowed, or raise saying what `data` looks like."""
     version = version_of(head)
     if version == 0:
         if data and (not head or (len(head) < 348 and head[:4] in _SIZES)):
@@ -87,8 +85,10 @@ def promised_size(head: bytes, data: bytes) -> int:
         raise IntegrityError(f"NIfTI header with unknown datatype code {code}")
     if not math.isfinite(offset) or offset < 0:
         raise IntegrityError(f"NIfTI header with impossible vox_offset {offset}")
-    voxels: int = math.prod(dim[1 : dim[0] + 1])
-    return int(offset) + voxels * _ITEM_BYTES[code]
+    promised: int = int(offset) + math.prod(dim[1 : dim[0] + 1]) * _ITEM_BYTES[code]
+    if max_bytes is not None and promised > max_bytes:
+        raise IntegrityError(f"header promises {promised} bytes, more than the {max_bytes} allowed")
+    return promised
 
 
 def _looks_like(head: bytes, data: bytes) -> str:

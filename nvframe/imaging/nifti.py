@@ -49,18 +49,15 @@ def decompress(data: bytes, max_bytes: int | None = None) -> bytes:
     True
     """
     if not data.startswith(MAGIC):
-        promised = promised_size(data[:HEAD], data)
-        check_length(len(data), promised, max_bytes)
+        check_length(len(data), promised_size(data[:HEAD], data, max_bytes))
         return data
-    promised = promised_size(inflate_head(data[:8_192], HEAD), data)
-    if max_bytes is not None and promised > max_bytes:
-        raise IntegrityError(f"header promises {promised} bytes, more than the {max_bytes} allowed")
+    promised = promised_size(inflate_head(data[:8_192], HEAD), data, max_bytes)
     if promised > _DEFLATE_LIMIT * len(data):
         raise IntegrityError(
             f"cut off: header promises {promised} bytes, {len(data)} compressed bytes arrived"
         )
     raw = inflate_checked(data, promised + SLACK)
-    check_length(len(raw), promised, max_bytes)
+    check_length(len(raw), promised)
     return raw
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nvframe.credentials import advice, travelling
+from nvframe.credentials import advice, bare, travelling
 from nvframe.errors import DownloadError, SourceError
 from nvframe.http import without_secrets
 from nvframe.types import parsed_json
-
-_USER = re.compile(r"(?<=://)[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class Tree:
     def url(self) -> str:
         """The root without credentials: an absolute path, or a URL."""
         if "://" in self.root and not self.root.startswith("file://"):
-            return without_secrets(self.root) if self.root.startswith("http") else _USER.sub("", self.root)
+            return without_secrets(self.root) if self.root.startswith("http") else bare(self.root)
         return self._path if hasattr(self, "_path") else self.root
 
     def url_of(self, path: str) -> str:
@@ -177,13 +174,13 @@ class Tree:
     def lost(self, path: str, error: Exception) -> DownloadError:
         """Return the error that says what could not be read."""
         missing = isinstance(error, FileNotFoundError)
-        what = "is not there" if missing else f"cannot be read: {type(error).__name__}: {_bare(str(error))}"
+        what = (
+            "is not there"
+            if missing
+            else f"cannot be read: {type(error).__name__}: {bare(' '.join(str(error).split()))}"
+        )
         retryable = not isinstance(error, FileNotFoundError | PermissionError)
         return DownloadError(f"{self.url_of(path)} {what}{self._advice}", retryable=retryable)
-
-
-def _bare(text: str) -> str:
-    return _USER.sub("", " ".join(text.split()))
 
 
 def _validator(info: Mapping[str, Any]) -> str | None:
