@@ -101,6 +101,18 @@ def literature(literature_corpus, serve):
     return serve(NeuroVaultServer.from_corpus(literature_corpus))
 
 
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory):
+    """Write twelve small maps in three collections."""
+    return synthetic_corpus(tmp_path_factory.mktemp("small"), 3, 4, grids=("RAS-8mm",), specials=False)
+
+
+@pytest.fixture
+def server(small_corpus, serve):
+    """Serve twelve small maps, 1001 to 1012, four to a collection."""
+    return serve(NeuroVaultServer.from_corpus(small_corpus))
+
+
 @pytest.fixture
 def serve(monkeypatch):
     """Return a function that starts a server and points nvframe at it; the latest one counts."""

@@ -12,17 +12,8 @@ import nvframe
 from nvframe import neurovault
 from nvframe.errors import OfflineWarning, StorageError
 from nvframe.storage import FsspecStorage
-from nvframe.testing import NeuroVaultServer, synthetic_corpus
 
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return synthetic_corpus(tmp_path_factory.mktemp("corpus"), 3, 4, grids=("RAS-8mm",), specials=False)
-
-
-@pytest.fixture(autouse=True)
-def server(serve, corpus):
-    return serve(NeuroVaultServer.from_corpus(corpus))
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def keys(bucket, name):

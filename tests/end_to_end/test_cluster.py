@@ -9,37 +9,37 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import xarray as xr
 
 import nvframe
 from nvframe.errors import NvframeError, PluginError, StorageError
-from nvframe.testing import NeuroVaultServer, synthetic_corpus
 
 distributed = pytest.importorskip("distributed")
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return synthetic_corpus(tmp_path_factory.mktemp("corpus"), 3, 4, grids=("RAS-8mm",), specials=False)
-
-
-@pytest.fixture(autouse=True)
-def server(serve, corpus):
-    return serve(NeuroVaultServer.from_corpus(corpus))
+pytestmark = pytest.mark.usefixtures("server")
 
 
 @contextmanager
-def dask_cluster(**options):
-    """Start two worker processes, which inherit the environment as it is now."""
-    options = {"threads_per_worker": 2, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"} | options
-    with (
-        distributed.LocalCluster(2, processes=True, **options) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+def dask_cluster(environ=None):
+    """Start two worker processes, which have `environ` besides what is set now."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in (environ or {}).items():
+                environment.setenv(name, value)
+            cluster = distributed.LocalCluster(
+                2, processes=True, threads_per_worker=2, dashboard_address="127.0.0.1:0", host="127.0.0.1"
+            )
+            stack.enter_context(cluster)
+        yield stack.enter_context(distributed.Client(cluster))
+
+
+def of(user):
+    """Return the variables that give a process one user's credentials."""
+    return {"AWS_ACCESS_KEY_ID": user["key"], "AWS_SECRET_ACCESS_KEY": user["secret"]}
 
 
 def everything(executor, data_dir, **options):
@@ -159,18 +159,11 @@ def test_a_client_in_place_of_its_executor_is_explained(tmp_path):
     assert hidden(tmp_path) == []
 
 
-def test_a_bucket_is_filled_with_the_workers_own_credentials(make_bucket, guarded, monkeypatch):
+def test_a_bucket_is_filled_with_the_workers_own_credentials(make_bucket, guarded):
     make_bucket("lab")
     own = guarded()
-    with monkeypatch.context() as environment:
-        environment.setenv("AWS_ACCESS_KEY_ID", own["key"])
-        environment.setenv("AWS_SECRET_ACCESS_KEY", own["secret"])
-        pool = dask_cluster()
-        client = pool.__enter__()
-    try:
+    with dask_cluster(of(own)) as client:
         frame = everything(client.get_executor(pure=False), "s3://lab/maps", storage_options=own)
-    finally:
-        pool.__exit__(None, None, None)
     assert (len(frame), frame.failures) == (12, [])
     assert frame.load(11).get_fdata().any()
 
@@ -186,21 +179,14 @@ def test_a_zarr_is_filled_by_the_cluster(tmp_path):
         xr.testing.assert_identical(one.load(), other.load())
 
 
-def test_a_zarr_in_a_bucket_is_filled_with_the_workers_own_credentials(make_bucket, guarded, monkeypatch):
+def test_a_zarr_in_a_bucket_is_filled_with_the_workers_own_credentials(make_bucket, guarded):
     make_bucket("lab")
     own = guarded()
     frame = everything(None, "s3://lab/maps", storage_options=own)
     with dask_cluster() as client, pytest.raises(StorageError, match="set credentials in their environment"):
         frame.to_zarr("s3://lab/cube.zarr", storage_options=own, executor=client.get_executor(pure=False))
-    with monkeypatch.context() as environment:
-        environment.setenv("AWS_ACCESS_KEY_ID", own["key"])
-        environment.setenv("AWS_SECRET_ACCESS_KEY", own["secret"])
-        pool = dask_cluster()
-        client = pool.__enter__()
-    try:
+    with dask_cluster(of(own)) as client:
         frame.to_zarr("s3://lab/cube.zarr", storage_options=own, executor=client.get_executor(pure=False))
-    finally:
-        pool.__exit__(None, None, None)
     with xr.open_zarr("s3://lab/cube.zarr", storage_options=own) as ds:
         assert ds.status.values.tolist() == [1] * 12
         assert ds.stat_map.notnull().any(("x", "y", "z")).all()
