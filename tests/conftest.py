@@ -3,6 +3,11 @@
 import warnings
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("nvframe", deadline=None)
+settings.load_profile("nvframe")
 
 
 @pytest.fixture

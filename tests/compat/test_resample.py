@@ -21,7 +21,7 @@ from nvframe.imaging.resample import resample
 
 AFFINE = np.array(STD_AFFINE)
 INTERPOLATIONS = ("continuous", "linear", "nearest")
-property_test = settings(derandomize=True, deadline=None, max_examples=120)
+property_test = settings(derandomize=True, max_examples=120)
 
 
 def compare(img, affine, shape=None, interpolation="continuous", tol=None):

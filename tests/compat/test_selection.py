@@ -93,7 +93,7 @@ def answer(ask):
         return type(error)
 
 
-@settings(deadline=None, max_examples=400, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 @given(metadata=METADATA, terms=TERMS, tree=PREDICATES)
 def test_the_filter_of_a_query_agrees(metadata, terms, tree):
     """A4: terms compare with `==` on the value side; null strings become `None`; an exception propagates."""

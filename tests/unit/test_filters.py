@@ -43,7 +43,7 @@ def both(name, *arguments):
     return getattr(ours, name)(*arguments), getattr(theirs, name)(*arguments)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(ONE_VALUE), VALUES, VALUES)
 def test_an_operator_with_a_bound_agrees_with_nilearns(name, bound, value):
     mine, peers = both(name, bound)
@@ -52,21 +52,19 @@ def test_an_operator_with_a_bound_agrees_with_nilearns(name, bound, value):
     assert bool(value != mine) is not equal
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(MANY_VALUES), st.lists(VALUES, max_size=3), VALUES)
 def test_an_operator_with_many_values_agrees_with_nilearns(name, arguments, value):
     mine, peers = both(name, *arguments)
     assert answer(mine, value) == answer(peers, value)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(NULLS), VALUES)
 def test_a_null_operator_agrees_with_nilearns(name, value):
     mine, peers = both(name)
     assert answer(mine, value) == answer(peers, value)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=4).map(re.escape) | st.sampled_from([".*", "(?i)T MAP", "[0-9]{4}$", "a|b"]), VALUES)
 def test_a_pattern_agrees_with_nilearns(pattern, value):
     for flags in (0, re.IGNORECASE):
@@ -154,7 +152,7 @@ def build(module, tree):
     return getattr(first, tree[0])(*rest)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(TREES, METADATA)
 def test_a_tree_of_filters_agrees_with_nilearns(tree, metadata):
     mine = build(ours, tree)
@@ -197,7 +195,7 @@ def test_xor_of_functions_compares_their_answers_as_nilearns_does():
         assert mine == peers
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.dictionaries(
         st.text(max_size=4),

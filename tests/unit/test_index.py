@@ -292,7 +292,7 @@ values |= st.floats(allow_nan=False, allow_infinity=False) | st.lists(st.integer
 sidecars = st.dictionaries(st.sampled_from(["a", "b", "c", "relative_path"]), values, max_size=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(sidecars, min_size=1, max_size=5))
 def test_a_block_returns_what_it_was_given(metadata):
     entries = {

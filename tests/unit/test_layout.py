@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nvframe import layout
@@ -172,7 +172,6 @@ ASSETS = st.builds(
 FIELDS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT | st.lists(TEXT, max_size=2)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(TEXT, FIELDS, max_size=5), st.dictionaries(TEXT, ASSETS, max_size=3))
 def test_a_sidecar_comes_back_as_it_was(metadata, assets):
     body = layout.sidecar_json(metadata, assets)

@@ -54,7 +54,7 @@ class Work:
         return done, futures - done
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     items=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30),
     wanted=st.none() | st.integers(0, 12),

@@ -18,7 +18,7 @@ def diagonal(zooms, origin):
     return affine
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     flips=st.tuples(*[st.booleans()] * 3),
     order=st.permutations([0, 1, 2]),
