@@ -7,11 +7,11 @@ of 64 taps per voxel, and a source coordinate that is a whole number costs a cop
 
 from __future__ import annotations
 
-import math
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from nvframe.imaging.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Block = tuple[int, int]
 """First voxel, and one past the last, along an axis."""
-
-_SCRATCH_BYTES = 1 << 22  # the brain on a 2 mm grid; what is larger comes fresh and goes again
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +38,9 @@ class AxisOperator:
     computed : ndarray of int
         The other rows.
     matrix : ndarray of float64
-        Their weights over all source voxels.
-    pairs : tuple of (ndarray of int, ndarray of float64) or None
-        The same for linear interpolation: a source voxel and its weight for each computed row, twice.
+        For cubic splines, their weights over all source voxels.
+    pairs : tuple of (ndarray of int, ndarray of float64)
+        For linear interpolation, a source voxel and its weight for each computed row, twice; else empty.
     """
 
     first: int
@@ -51,7 +49,7 @@ class AxisOperator:
     copied_from: NDArray[np.intp]
     computed: NDArray[np.intp]
     matrix: Floats
-    pairs: tuple[tuple[NDArray[np.intp], Floats], ...] | None = None
+    pairs: tuple[tuple[NDArray[np.intp], Floats], ...]
 
     def near(self, block: Block) -> AxisOperator:
         """Return the linear operator without the target voxels that no voxel of `block` reaches: they are 0."""
@@ -59,7 +57,7 @@ class AxisOperator:
 
         lo, hi = block
         copied = (self.copied_from >= lo) & (self.copied_from < hi)
-        (low, weight), (high, weight_of_high) = self.pairs or ()
+        (low, weight), (high, weight_of_high) = self.pairs
         computed = (high >= lo) & (low < hi)
         rows = np.concatenate([self.copied[copied], self.computed[computed]])
         start, stop = (int(rows.min()), int(rows.max()) + 1) if rows.size else (0, 0)
@@ -69,7 +67,7 @@ class AxisOperator:
             self.copied[copied] - start,
             self.copied_from[copied],
             self.computed[computed] - start,
-            self.matrix[computed],
+            self.matrix,
             ((low[computed], weight[computed]), (high[computed], weight_of_high[computed])),
         )
 
@@ -100,8 +98,10 @@ def axis_operator(
     Examples
     --------
     >>> operator = axis_operator(4, 3, 1.5, 0.0, 1, True)
-    >>> operator.copied.tolist(), operator.computed.tolist(), operator.matrix.tolist()
-    ([0, 2], [1], [[0.0, 0.5, 0.5, 0.0]])
+    >>> operator.copied.tolist(), operator.computed.tolist()
+    ([0, 2], [1])
+    >>> [(voxel.tolist(), weight.tolist()) for voxel, weight in operator.pairs]
+    [([1], [0.5]), ([2], [0.5])]
     """
     import numpy as np
 
@@ -112,14 +112,12 @@ def axis_operator(
     where = where[first:stop]
     nearest = np.floor(where + 0.5)
     is_copy = (where == nearest) if order else np.ones(len(where), dtype=bool)
-    computed = np.flatnonzero(~is_copy)
-    matrix = _taps(where[computed], n_source, order) if computed.size else np.empty((0, n_source))
-    if order > 1 and computed.size and n_source > 1:
-        matrix = matrix @ _prefilter(n_source)
-    copied = np.flatnonzero(is_copy)
+    copied, computed = np.flatnonzero(is_copy), np.flatnonzero(~is_copy)
     low = np.floor(where[computed])
     near, t = low.astype(np.intp), where[computed] - low
-    pairs = ((near, 1 - t), (near + 1, t)) if order == 1 else None
+    pairs = ((near, 1 - t), (near + 1, t)) if order == 1 else ()
+    cubic = order == 3 and computed.size
+    matrix = _taps(near, t, n_source) @ _prefilter(n_source) if cubic else np.empty((0, n_source))
     return AxisOperator(first, stop, copied, nearest[copied].astype(np.intp), computed, matrix, pairs)
 
 
@@ -132,26 +130,20 @@ def _prefilter(n: int) -> Floats:
     return matrix
 
 
-def _taps(where: Floats, n: int, order: int) -> Floats:
-    """Return the B-spline weights at fractional positions, mirrored at the first and last voxel."""
+def _taps(near: NDArray[np.intp], t: Floats, n: int) -> Floats:
+    """Return the B-spline weights at `t` beyond the voxels `near`, mirrored at the first and last voxel."""
     import numpy as np
 
-    low = np.floor(where)
-    t = where - low
-    if order == 1:
-        offsets, weights = (0, 1), (1 - t, t)
-    else:
-        offsets = (-1, 0, 1, 2)  # type: ignore[assignment]
-        weights = (  # type: ignore[assignment]
-            (1 - t) ** 3 / 6,
-            (4 - 6 * t**2 + 3 * t**3) / 6,
-            (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
-            t**3 / 6,
-        )
-    taps = np.zeros((len(where), n))
-    rows = np.arange(len(where))
-    for offset, weight in zip(offsets, weights, strict=True):
-        np.add.at(taps, (rows, _mirror(low.astype(np.intp) + offset, n)), weight)
+    weights = (
+        (1 - t) ** 3 / 6,
+        (4 - 6 * t**2 + 3 * t**3) / 6,
+        (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
+        t**3 / 6,
+    )
+    taps = np.zeros((len(near), n))
+    rows = np.arange(len(near))
+    for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):
+        np.add.at(taps, (rows, _mirror(near + offset, n)), weight)
     return taps
 
 
@@ -178,41 +170,18 @@ def _rows(index: NDArray[np.intp]) -> Any:
     return index
 
 
-class _Scratch(threading.local):
-    """Three arrays of each thread that are used again: fresh pages cost as much as the products."""
-
-    def __init__(self) -> None:
-        self._memory: dict[int, Any] = {}
-
-    def array(self, number: int, shape: Sequence[int], dtype: Any) -> Any:
-        """Return array `number`, with any content."""
-        import numpy as np
-
-        dtype = np.dtype(dtype)
-        size = math.prod(shape) * dtype.itemsize
-        if size > _SCRATCH_BYTES:
-            return np.empty(shape, dtype)
-        memory = self._memory.get(number)
-        if memory is None or memory.size < size:
-            memory = self._memory[number] = np.empty(size, np.uint8)
-        return memory[:size].view(dtype).reshape(shape)
-
-
-_scratch = _Scratch()
-
-
 def _along(operator: AxisOperator, data: Any, block: Block, axis: int, number: int) -> Any:
     """Apply `operator` along `axis` of a (z, y, x) array that holds only `block` of the source axis."""
     lo, hi = block
     shape = list(data.shape)
     shape[axis] = operator.stop - operator.first
-    out = _scratch.array(number, shape, data.dtype)
+    out = scratch.array(number, shape, data.dtype)
     present = (operator.copied_from >= lo) & (operator.copied_from < hi)
-    if operator.pairs is not None or not present.all():
+    if operator.pairs or not present.all():
         out.fill(0)
     ahead: tuple[slice, ...] = (slice(None),) * axis
     out[(*ahead, _rows(operator.copied[present]))] = data[(*ahead, _rows(operator.copied_from[present] - lo))]
-    if operator.pairs is not None:
+    if operator.pairs:
         _blend(operator, data, lo, axis, out)
     elif operator.computed.size:
         _multiply(operator.matrix[:, lo:hi], data, axis, _rows(operator.computed), out)
@@ -224,12 +193,12 @@ def _blend(operator: AxisOperator, data: Any, lo: int, axis: int, out: Any) -> N
     import numpy as np
 
     ahead: tuple[slice, ...] = (slice(None),) * axis
-    for source, weight in operator.pairs or ():
+    for source, weight in operator.pairs:
         present = (source >= lo) & (source < lo + data.shape[axis])
         taken = data[(*ahead, _rows(source[present] - lo))]
         weights = weight[present].reshape(-1, *(1,) * (2 - axis))
         out[(*ahead, _rows(operator.computed[present]))] += np.multiply(
-            taken, weights, out=_scratch.array(2, taken.shape, out.dtype)
+            taken, weights, out=scratch.array(2, taken.shape, out.dtype)
         )
 
 
@@ -240,7 +209,7 @@ def _multiply(weights: Floats, data: Any, axis: int, rows: Any, out: Any) -> Non
     n, m = data.shape[axis], out.shape[axis]
     if axis == 2:
         lines = data.reshape(-1, n)
-        product = _scratch.array(2, (len(lines), len(weights)), out.dtype)
+        product = scratch.array(2, (len(lines), len(weights)), out.dtype)
         out.reshape(-1, m)[:, rows] = np.matmul(lines, weights.T, out=product)
         return
     lead = data.shape[0] if axis == 1 else 1  # along z all of a plane is one row
@@ -252,7 +221,12 @@ def _multiply(weights: Floats, data: Any, axis: int, rows: Any, out: Any) -> Non
 
 
 def apply(
-    operators: Sequence[AxisOperator], volume: Any, blocks: Sequence[Block], axes: Sequence[int], out: Any
+    operators: Sequence[AxisOperator],
+    volume: Any,
+    blocks: Sequence[Block],
+    axes: Sequence[int],
+    dtype: Any,
+    out: Any,
 ) -> None:
     """Sample a volume along its three axes into `out`, which must be zero.
 
@@ -261,11 +235,13 @@ def apply(
     operators : sequence of AxisOperator
         For x, y and z of the source.
     volume : ndarray
-        The source cropped to `blocks`: float64 where anything is to be computed.
+        The source cropped to `blocks`.
     blocks : sequence of (int, int)
         Which source voxels `volume` holds; all others are 0.
     axes : sequence of int
         Target axis that each source axis becomes.
+    dtype : dtype
+        To work in: float64 where anything is to be computed.
     out : ndarray
         Receives the result.
     """
@@ -277,13 +253,13 @@ def apply(
     ]
     if any(operator.first == operator.stop for operator in operators):
         return  # no target voxel lies within the image, as with a single slice between two of the target's
-    # x runs fastest in a NIfTI file, so the transposed array is contiguous and z leads; contracting z
-    # first makes one large product of it
-    data = _scratch.array(0, volume.T.shape, volume.dtype)
-    np.copyto(data, volume.T)
-    for axis, source in enumerate((2, 1, 0)):
-        data = _along(operators[source], data, blocks[source], axis, number=1 - axis % 2)
     place = [slice(None)] * 3
     for source, target in enumerate(axes):
         place[target] = slice(operators[source].first, operators[source].stop)
+    # x runs fastest in a NIfTI file, so the transposed array is contiguous and z leads; contracting z
+    # first makes one large product of it
+    data = scratch.array(0, volume.T.shape, dtype)
+    np.copyto(data, volume.T)
+    for axis, source in enumerate((2, 1, 0)):
+        data = _along(operators[source], data, blocks[source], axis, number=1 - axis % 2)
     out[tuple(place)] = data.T.transpose(np.argsort(axes))

@@ -106,7 +106,7 @@ def _by_axes(
         for source, target in enumerate(axes)
     ]
     crop = volume[tuple(slice(*block) for block in blocks)]
-    apply(operators, crop if order == 0 else np.asarray(crop, dtype=np.float64), blocks, axes, out)
+    apply(operators, crop, blocks, axes, np.float64 if order else volume.dtype, out)
 
 
 def _general(volume: Any, to_source: Floats, order: int, out: Any) -> None:

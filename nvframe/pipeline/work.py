@@ -72,9 +72,8 @@ class _Job:
         wanted = self.assets.get(self.plan.role)
         if wanted is not None:
             return wanted
-        data, raw = self._original()
         try:
-            self._process(data, raw)
+            self._process()
         finally:
             self._store_pending()  # what a failed step did not touch is worth keeping
         return self.assets[self.plan.role]
@@ -120,16 +119,18 @@ class _Job:
             self._hold(ORIGINAL, data, whole.info)
         return data, whole.raw
 
-    def _process(self, data: bytes, raw: bytes) -> None:
+    def _process(self) -> None:
         from nvframe.imaging import nifti
 
+        data, raw = self._original()
         if not self.plan.steps:
             return
-
-        changes: dict[str, Any] = {}
-        record = self.record
+        source = self.source_sha256 or hashlib.sha256(data).hexdigest()
         with self.stage("process", "nibabel"):
             img = nifti.from_bytes(raw)
+        del data, raw  # many workers do this at once: let each hold no more than it still needs
+        changes: dict[str, Any] = {}
+        record = self.record
         for step in self.plan.steps:
             with self.stage("process", step.name):
                 made = _apply(step, img, record)
@@ -141,7 +142,6 @@ class _Job:
             info = _info_of(img)
             changes = parsed_json(json_bytes(changes))  # a sidecar holds JSON: say now what it cannot hold
         self.img = img
-        source = self.source_sha256 or hashlib.sha256(data).hexdigest()
         self._hold(self.plan.role, encoded, info, (source, *self.plan.identities), changes)
 
     def _hold(
