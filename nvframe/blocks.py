@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from nvframe.stored import Fields, Forms, RecordedAsset, Template
+from nvframe.stored import Fields, Form, RecordedAsset, Template
 from nvframe.types import Asset, Entry, Metadata
 
 log = logging.getLogger(__name__)
@@ -53,14 +53,14 @@ class Block:
         try:
             document = orjson.loads(body or b"{}")
             self._templates = [Template(*template) for template in document.get("templates", ())]
-            self._forms = Forms(document.get("forms", ()))
+            self._forms = [Form.of(row) for row in document.get("forms", ())]
             self._collection: list[Any] | None = document.get("collection")
             self._images = {row[0]: row for row in document.get("images", ())}
             self._files = {row[0]: row for row in document.get("files", ())}
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             log.debug("a block of the index cannot be read: %s", error)
             self._body, self._collection = None, None
-            self._templates, self._forms, self._images, self._files = [], Forms(), {}, {}
+            self._templates, self._forms, self._images, self._files = [], [], {}, {}
 
     # What is known.
 
@@ -74,11 +74,11 @@ class Block:
         row = self._images.get(image_id)
         if row is None or row[2] != entry.version or row[1] != entry.size:
             return None  # as `knows` tells, at less cost
-        present = {
-            asset[0]: RecordedAsset(asset, self._forms)
-            for asset in row[5]
-            if (file := listed.get(asset[1])) is not None and file.size == asset[2]
-        }
+        present = {}
+        for asset in row[5]:
+            file = listed.get(asset[1])
+            if file is not None and file.size == asset[2]:
+                present[asset[0]] = RecordedAsset(asset, self._forms[asset[3]])
         return Fields(self._templates[row[3]], row[4]), present
 
     def knows(self, image_id: str, entry: Entry) -> bool:
@@ -88,7 +88,10 @@ class Block:
     def file(self, entry: Entry) -> Asset | None:
         """Return the description of a file that no sidecar describes."""
         row = self._files.get(entry.key)
-        return self._forms.asset(row[3]) if row is not None and _is_of(row, entry) else None
+        return self._asset(row[3]) if row is not None and _is_of(row, entry) else None
+
+    def _asset(self, row: list[Any]) -> Asset:
+        return RecordedAsset(row, self._forms[row[3]]).whole()
 
     def knows_more_than(self, sidecars: Mapping[str, Entry]) -> bool:
         """Tell whether there are images that have no sidecar any more."""
@@ -121,11 +124,11 @@ class Block:
         writer = _Writer(kept._collection)
         for row in kept._images.values():
             if _is_of(row, sidecars.get(row[0])):
-                assets = {asset[0]: _plain(kept._forms.asset(asset)) for asset in row[5]}
+                assets = {asset[0]: _plain(kept._asset(asset)) for asset in row[5]}
                 writer.images[row[0]] = [*row[:3], kept._templates[row[3]].fields | row[4], assets]
         for row in kept._files.values():
             if _is_of(row, listed.get(row[0])):
-                writer.files[row[0]] = [*row[:3], _plain(kept._forms.asset(row[3]))]
+                writer.files[row[0]] = [*row[:3], _plain(kept._asset(row[3]))]
         writer.add(self._noted)
         return writer.written()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -116,16 +116,19 @@ class Cache:
         listed, block = self.entries(collection_id), self._block(collection_id)
         block.changed |= block.knows_more_than(sidecars)
         for image_id in self._read_ahead(in_order(sidecars), sidecars, block):
-            known = self._known(collection_id, image_id, sidecars[image_id], block, listed)
+            entry = sidecars[image_id]
+            known = block.image(image_id, entry, listed) or self._read_image(collection_id, image_id, entry)
             if known is not None:
                 yield StoredImage(image_id, collection_id, *known)
         self._put_away(collection_id)
 
-    def _read_ahead(self, image_ids: list[str], sidecars: Mapping[str, Entry], block: Block) -> Iterator[str]:
-        """Yield image ids; where reading takes a round trip, the unknown ones of the next few are begun at once."""
+    def _read_ahead(self, image_ids: list[str], sidecars: Mapping[str, Entry], block: Block) -> Iterable[str]:
+        """Return image ids; where reading takes a round trip, the unknown ones of the next few are begun at once."""
         if self.storage.local_path(layout.COLLECTION_FILE) is not None:
-            yield from image_ids
-            return
+            return image_ids
+        return self._announced(image_ids, sidecars, block)
+
+    def _announced(self, image_ids: list[str], sidecars: Mapping[str, Entry], block: Block) -> Iterator[str]:
         for start in range(0, len(image_ids), _READS_AHEAD):
             next_few = image_ids[start : start + _READS_AHEAD]
             unknown = [sidecars[each].key for each in next_few if not block.knows(each, sidecars[each])]
@@ -148,22 +151,19 @@ class Cache:
         entry = listed.get(layout.sidecar_key(collection_id, image_id))
         if entry is None:
             return None
-        known = self._known(collection_id, image_id, entry, self._block(collection_id), listed)
+        block = self._block(collection_id)
+        known = block.image(image_id, entry, listed) or self._read_image(collection_id, image_id, entry)
         return None if known is None else StoredImage(image_id, collection_id, *known)
 
-    def _known(
-        self, collection_id: str, image_id: str, entry: Entry, block: Block, listed: Mapping[str, Entry]
-    ) -> Known | None:
-        known = block.image(image_id, entry, listed)
-        if known is not None:
-            return known
+    def _read_image(self, collection_id: str, image_id: str, entry: Entry) -> Known | None:
         sidecar, settled = self._read(entry, collection_id, image_id)
         if sidecar is None:
             return None
         recorded = layout.assets_of(sidecar)
         metadata = layout.rerooted(sidecar, collection_id) | layout.image_paths(collection_id, image_id)
         if settled:
-            block.note_image(image_id, entry, metadata, recorded)
+            self._block(collection_id).note_image(image_id, entry, metadata, recorded)
+        listed = self.entries(collection_id)
         return metadata, {role: asset for role, asset in recorded.items() if _is_present(asset, listed)}
 
     def _image_sidecars(self, collection_id: str) -> dict[str, Entry]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 from nvframe.types import Asset, ImageRecord, Metadata
 
@@ -120,32 +120,24 @@ def _path_keys(metadata: Metadata) -> dict[str, str]:
     return {key: key.replace("relative_path", "absolute_path") for key in metadata if "relative_path" in key}
 
 
-class Forms:
-    """What many assets have in common: shape, affine, dtype, processing steps, changed metadata."""
+class Form(NamedTuple):
+    """What many assets have in common; the chain's first link, the source, is each asset's own."""
 
-    __slots__ = ("_rows",)
+    shape: tuple[int, ...]
+    affine: tuple[tuple[float, ...], ...]
+    dtype: str
+    steps: tuple[str, ...]
+    metadata: dict[str, Any]
 
-    def __init__(self, rows: Iterable[list[Any]] = ()) -> None:
-        self._rows = [
-            (tuple(shape), tuple(map(tuple, affine)), dtype, tuple(steps), metadata)
-            for shape, affine, dtype, steps, metadata in rows
-        ]
-
-    def asset(self, row: list[Any]) -> Asset:
-        """Return the asset that a row stands for: role, key, size, number of the form, sha256, source's sha256."""
-        _, key, size, number, sha256, source = row
-        shape, affine, dtype, steps, _ = self._rows[number]
-        chain = steps if source is None else (source, *steps)
-        return Asset(key, size, shape, affine, dtype, sha256, chain, self.metadata(row))
-
-    def metadata(self, row: list[Any]) -> dict[str, Any]:
-        """Return what the processors changed of an asset's metadata; the caller's own."""
-        changed = self._rows[row[3]][4]
-        return deepcopy(changed) if changed else {}
+    @classmethod
+    def of(cls, row: list[Any]) -> Form:
+        """Return the form that a row of JSON values stands for."""
+        shape, affine, dtype, steps, metadata = row
+        return cls(tuple(shape), tuple(map(tuple, affine)), dtype, tuple(steps), metadata)
 
 
 class RecordedAsset:
-    """A stored file as the index has it: not made an Asset before somebody asks for more than its name.
+    """A stored file as the index has it: not made an Asset before somebody asks for more than its key.
 
     Attributes
     ----------
@@ -153,21 +145,25 @@ class RecordedAsset:
         Path below the storage root.
     """
 
-    __slots__ = ("_forms", "_row", "key")
+    __slots__ = ("_form", "_row", "key")
 
-    def __init__(self, row: list[Any], forms: Forms) -> None:
-        self.key: str = row[1]
+    def __init__(self, row: list[Any], form: Form) -> None:
+        self.key: str = row[1]  # after the role; then the size, the form's number, sha256 and the source's
         self._row = row
-        self._forms = forms
+        self._form = form
 
     @property
     def metadata(self) -> dict[str, Any]:
         """Keys that the processors changed."""
-        return self._forms.metadata(self._row)
+        changed = self._form.metadata
+        return deepcopy(changed) if changed else {}
 
     def whole(self) -> Asset:
         """Return all that the sidecar records."""
-        return self._forms.asset(self._row)
+        _, key, size, _, sha256, source = self._row
+        shape, affine, dtype, steps, _ = self._form
+        chain = steps if source is None else (source, *steps)
+        return Asset(key, size, shape, affine, dtype, sha256, chain, self.metadata)
 
 
 def as_asset(asset: Asset | RecordedAsset) -> Asset:

@@ -112,6 +112,7 @@ class _Run:
         self._plan = plan
         self._max_workers = max_workers
         self._observers = observers
+        self._is_watched = bool(observers) or log.isEnabledFor(logging.DEBUG)
         self._cache = Cache(plan.storage)
         listed = replace(
             plan, source=cast("MetadataSource", Border(plan.source))
@@ -174,7 +175,7 @@ class _Run:
         return self._finished()
 
     def _submit(self, submit: dispatch.Submit, candidate: Candidate) -> Future[Any] | Turn:
-        if isinstance(candidate, Failure) or (isinstance(candidate, Outcome) and self._plan.offline):
+        if (isinstance(candidate, Outcome) and self._plan.offline) or isinstance(candidate, Failure):
             return candidate
         asset = candidate.asset if isinstance(candidate, Outcome) else candidate.assets.get(self._plan.role)
         if asset is None or self._cache.collection(candidate.record.collection_id) is None:
@@ -214,8 +215,8 @@ class _Run:
         if isinstance(turn, Outcome):
             self._nbytes += turn.nbytes
             if turn.asset is not None:
-                log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
-                if self._observers:
+                if self._is_watched:
+                    log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
                     self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
             elif turn.failures:
                 self._waiting_failures[turn.record.collection_id] += 1
@@ -232,7 +233,7 @@ class _Run:
             return
         result.failures.extend(turn.failures)
         collection_id = turn.record.collection_id
-        if _is_loss(turn):
+        if turn.asset is None and turn.failures:
             self._waiting_failures[collection_id] -= 1
             self._count_failure(collection_id)
             return
@@ -335,10 +336,6 @@ def _collector_paused() -> Iterator[None]:
             gc.freeze()
             gc.unfreeze()  # as old as can be without having been looked at one by one
         gc.enable()
-
-
-def _is_loss(turn: Outcome) -> bool:
-    return turn.asset is None and bool(turn.failures)
 
 
 def _lost(candidate: Candidate, error: BaseException) -> Turn:
