@@ -47,11 +47,13 @@ def normalise(metadata: Metadata) -> dict[str, Any]:
     >>> normalise({"modality": "n/a", "name": "Go > Stop", "DOI": ""})
     {'modality': None, 'name': 'Go > Stop', 'DOI': None}
     """
-    is_null = _NULL_STRING.match
-    # The first letter spares most strings the expression; "" is in any string.
-    return {
-        k: None if isinstance(v, str) and v[:1] in "nN\n" and is_null(v) else v for k, v in metadata.items()
-    }
+    normalised = dict(metadata)
+    # The first letter spares most strings the expression.
+    strings = [(k, v) for k, v in metadata.items() if isinstance(v, str) and (not v or v[0] in "nN\n")]
+    for key, string in strings:
+        if _NULL_STRING.match(string):
+            normalised[key] = None
+    return normalised
 
 
 def matches(terms: Metadata, metadata: Metadata) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -248,4 +249,12 @@ def locations(storage: Storage, keys: Iterable[str]) -> list[str]:
 
 def portable(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of `metadata` may be written to disk: no absolute path, no key of our own."""
-    return {k: v for k, v in metadata.items() if "absolute" not in k and k != OWN_KEY}
+    portable = dict(metadata)
+    for key in _bound_to_here(tuple(metadata)):
+        del portable[key]
+    return portable
+
+
+@lru_cache(maxsize=256)  # the images of a collection have the same fields
+def _bound_to_here(fields: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(key for key in fields if "absolute" in key or key == OWN_KEY)

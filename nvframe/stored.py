@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from nvframe.types import Asset, ImageRecord, Metadata
@@ -24,7 +25,7 @@ class Template:
 
     def __init__(self, fields: dict[str, Any], own: Collection[str]) -> None:
         self.fields = fields
-        self.path_keys = _path_keys(fields)
+        self.path_keys = _path_keys(tuple(fields))
         self._own = frozenset(own)
         self._terms: Metadata | None = None
         self._undecided: Metadata | None = None
@@ -96,7 +97,7 @@ class Fields(Mapping[str, Any]):
         return self._template.fields | self._own
 
     @property
-    def path_keys(self) -> dict[str, str]:
+    def path_keys(self) -> Mapping[str, str]:
         """The fields that may hold relative paths, in their order, each with that of the absolute path."""
         return self._template.path_keys
 
@@ -111,13 +112,14 @@ def as_dict(metadata: Metadata) -> dict[str, Any]:
     return metadata.merged() if isinstance(metadata, Fields) else dict(metadata)
 
 
-def path_keys(metadata: Metadata) -> dict[str, str]:
+def path_keys(metadata: Metadata) -> Mapping[str, str]:
     """Return the fields of metadata that may hold relative paths, in their order, with those of absolute ones."""
-    return metadata.path_keys if isinstance(metadata, Fields) else _path_keys(metadata)
+    return metadata.path_keys if isinstance(metadata, Fields) else _path_keys(tuple(metadata))
 
 
-def _path_keys(metadata: Metadata) -> dict[str, str]:
-    return {key: key.replace("relative_path", "absolute_path") for key in metadata if "relative_path" in key}
+@lru_cache(maxsize=256)  # the images of a collection have the same fields
+def _path_keys(fields: tuple[str, ...]) -> Mapping[str, str]:
+    return {key: key.replace("relative_path", "absolute_path") for key in fields if "relative_path" in key}
 
 
 class Form(NamedTuple):

@@ -281,11 +281,11 @@ class Asset:
         return cls(
             key=str(data["key"]),
             size=int(data["size"]),
-            shape=tuple(int(n) for n in data["shape"]),
-            affine=tuple(tuple(float(x) for x in row) for row in data["affine"]),
+            shape=tuple(map(int, data["shape"])),
+            affine=tuple(tuple(map(float, row)) for row in data["affine"]),
             dtype=str(data["dtype"]),
             sha256=str(data["sha256"]),
-            chain=tuple(str(step) for step in data["chain"]),
+            chain=tuple(map(str, data["chain"])),
             metadata=dict(data.get("metadata", {})),
         )
 

@@ -315,12 +315,11 @@ def shown_metadata(
 ) -> dict[str, Any]:
     """Return what ``images_meta`` shows of an image: its fields, what processors changed, and its paths."""
     metadata, changed = record.metadata, asset.metadata if asset else None
-    if isinstance(metadata, Fields) and not changed and not plan.annotators:
-        # What storage says of an image has its paths already.
-        shown, keys = metadata.merged(), metadata.path_keys
-    else:
-        paths = plan.paths(record, as_asset(asset) if asset else None)
-        shown = {**as_dict(metadata), **(changed or {}), **paths}
-        keys = path_keys(shown)
-    layout.add_absolute_paths(shown, keys, root)
+    shown = as_dict(metadata)
+    if changed or plan.annotators or not isinstance(record, StoredImage):
+        shown.update(changed or {})
+        shown.update(plan.paths(record, as_asset(asset) if asset else None))
+        metadata = shown
+    # What storage says of an image has its paths already.
+    layout.add_absolute_paths(shown, path_keys(metadata), root)
     return shown
