@@ -19,6 +19,7 @@ import nvframe.results.accessor  # noqa: F401 - whoever has a Dataset of ours ha
 from nvframe.credentials import bare
 from nvframe.results.arrays import DATES, is_date
 from nvframe.results.cube import MARK
+from nvframe.results.rows import whole_rows
 from nvframe.results.shards import Target
 
 _CODED = frozenset(
@@ -62,6 +63,9 @@ class _Stored(BackendArray):
         import zarr
         from zarr.storage import StorePath
 
+        rows = whole_rows(self.target, self.name, self.metadata, key)
+        if rows is not None:
+            return rows
         place = StorePath(self.target.store(), self.name)
         values: Any = zarr.Array.from_dict(place, dict(self.metadata)).oindex[key]
         if self.is_date:

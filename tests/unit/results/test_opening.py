@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import nvframe
-from nvframe.errors import StorageError
+from nvframe.errors import IntegrityError, StorageError
 
 
 @pytest.fixture(params=["maps", "voxels"])
@@ -25,12 +25,12 @@ def url(stored, brain, tmp_path, layout):
             "valid": bool(i),
             "modify_date": f"2026-11-{i + 1:02}T10:00:00Z",
         }
-        for i in range(5)
+        for i in range(18)
     ]
     rows[3]["modify_date"] = None
-    frame = stored(*(brain(seed) for seed in range(5)), metadata=rows)
-    mask = {"mask_img": frame.load(0)} if layout == "voxels" else {}
-    if mask:
+    frame = stored(*(brain(seed) for seed in range(18)), metadata=rows)
+    mask = {}
+    if layout == "voxels":
         mask["mask_img"] = nvframe.to_nifti(abs(frame.to_xarray().stat_map[0]) > 2)
     return frame.to_zarr(tmp_path / "cube.zarr", layout=layout, **mask)
 
@@ -67,16 +67,37 @@ def test_chunks_are_those_of_the_zarr(url):
     [
         {"image": 2},
         {"image": -1},
-        {"image": [3, 0, 3]},
-        {"image": slice(None, None, -2)},
+        {"image": [17, 0, 16, 17]},
+        {"image": slice(None, None, -3)},
         {"image": slice(4, 1)},
-        {"image": np.array([True, False, True, False, True])},
-        {"image": xr.DataArray([[0, 1], [4, 2]], dims=("a", "b"))},
+        {"image": np.arange(18) % 2 == 0},
+        {"image": xr.DataArray([[0, 1], [17, 2]], dims=("a", "b"))},
+        {-1: 3},
+        {-1: slice(1, 6)},
+        {"image": 17, -1: 0},
+        {"image": [16, 1], -1: [2, 0]},
+        {"image": slice(2, 18, 4), -1: slice(None, None, -1)},
     ],
     ids=str,
 )
 def test_a_part_is_that_part(url, part):
-    same(opened(url).isel(part).load(), xr.open_zarr(url, chunks=None).isel(part).load())
+    plain = xr.open_zarr(url, chunks=None)
+    part = {plain.stat_map.dims[-1] if dim == -1 else dim: index for dim, index in part.items()}
+    same(opened(url).isel(part).load(), plain.isel(part).load())
+
+
+@pytest.mark.parametrize("layout", ["voxels"], indirect=True)
+def test_rows_that_are_not_stored_are_missing_and_a_damaged_file_is_named(url, tmp_path):
+    first, second = (tmp_path / "cube.zarr/stat_map/c" / number / "0" for number in "01")
+    first.unlink()
+    rows = opened(url).stat_map
+    assert np.isnan(rows[:16]).all()
+    assert not np.isnan(rows[16:]).any()
+    second.write_bytes(second.read_bytes()[:-4])
+    opened(url).stat_map[16].load()  # what is asked for is there
+    second.write_bytes(b"")
+    with pytest.raises(IntegrityError, match=r"c/1/0 is cut off"):
+        opened(url).stat_map.load()
 
 
 def test_opening_reads_no_column(url, tmp_path, layout):
