@@ -163,10 +163,8 @@ class Cube:
         return [bool(value) for value in status[:]]
 
     @_told("read")
-    def known(self) -> xr.Dataset | None:
-        """Return everything but the maps, in memory, as far as it was completed; None where nothing was."""
-        if self.plan() is None:
-            return None
+    def known(self) -> xr.Dataset:
+        """Return everything but the maps of a Zarr with a plan, in memory, as far as it was completed."""
         group = self._group()
         if NEXT in group:
             if group[NEXT].attrs.get("rows") == row_count(group[STATUS]):

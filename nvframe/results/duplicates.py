@@ -6,17 +6,16 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nvframe.errors import IntegrityError
-from nvframe.imaging import nifti
+import numpy as np
+
 from nvframe.imaging.grids import canonical
+from nvframe.results.lazy import READERS, stored_voxels
 
 if TYPE_CHECKING:
     from nvframe.contracts import Storage
     from nvframe.types import Asset
-
-_READERS = 8
 
 
 def duplicates(storage: Storage, assets: Sequence[Asset]) -> list[list[int]]:
@@ -32,10 +31,10 @@ def duplicates(storage: Storage, assets: Sequence[Asset]) -> list[list[int]]:
     Raises
     ------
     IntegrityError
-        If a file is damaged; names it.
+        If a file is damaged or was replaced; names it.
     """
     files = {asset.sha256: asset for asset in assets}
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         digests = dict(
             zip(files, pool.map(lambda asset: _digest(storage, asset), files.values()), strict=True)
         )
@@ -47,20 +46,10 @@ def duplicates(storage: Storage, assets: Sequence[Asset]) -> list[list[int]]:
 
 def _digest(storage: Storage, asset: Asset) -> str:
     """Return the sha256 of the voxels as float32, turned to RAS+, and of their shape."""
-    try:
-        img = nifti.read(storage.read(asset.key))
-    except IntegrityError as error:
-        raise IntegrityError(f"{storage.url}/{asset.key}: {error}; fetch it again") from error
-    return hashlib.sha256(_canonical_bytes(img)).hexdigest()
-
-
-def _canonical_bytes(img: Any) -> bytes:
-    import numpy as np
-
-    data = np.asanyarray(img.dataobj)
+    data, affine = stored_voxels(storage, asset)
     if len(data.shape) >= 3 and data.dtype.kind in "iufb":
         with np.errstate(over="ignore"):
-            data = canonical(img.affine, data.shape).apply(data).astype(np.float32)
+            data = canonical(affine, data.shape).apply(data).astype(np.float32)
         data = data.reshape(data.shape[:3]) if data.size == np.prod(data.shape[:3]) else data
         data = np.where(np.isnan(data), np.float32(np.nan), data + np.float32(0))  # one NaN, and no −0
-    return repr(data.shape).encode() + np.ascontiguousarray(data).tobytes()
+    return hashlib.sha256(repr(data.shape).encode() + np.ascontiguousarray(data).tobytes()).hexdigest()

@@ -89,18 +89,9 @@ def on_box(
 ) -> Any:
     """Read one image and return its voxels on a box of the lattice: NaN outside its field of view.
 
-    Scaling is done in float64. IntegrityError names a file that is damaged or no longer what was recorded; a change
-    that left its size shows only where it is compared `to_the_bit`.
+    Scaling is done in float64; for the errors see `stored_voxels`.
     """
-    stored = storage.read(asset.key)
-    try:
-        data = np.asanyarray(nifti.read(stored).dataobj)
-    except IntegrityError as error:
-        raise IntegrityError(f"{storage.url}/{asset.key}: {error}; fetch it again") from error
-    if (data.shape, len(stored)) != (asset.shape, asset.size) or (
-        to_the_bit and hashlib.sha256(stored).hexdigest() != asset.sha256
-    ):
-        raise IntegrityError(f"{storage.url}/{asset.key} changed since it was stored: fetch it again")
+    data, _ = stored_voxels(storage, asset, to_the_bit=to_the_bit)
     data = place.turn.apply(data.reshape(data.shape[:3]))
     if place.box == box:
         return data
@@ -109,6 +100,25 @@ def on_box(
     with np.errstate(over="ignore", invalid="ignore"):
         whole[target] = data[source]
     return whole
+
+
+def stored_voxels(storage: Storage, asset: Asset, *, to_the_bit: bool = False) -> tuple[Any, Any]:
+    """Read one image and return its voxels as they are stored, and its affine.
+
+    IntegrityError names a file that is damaged or no longer what was recorded; a change that left its size shows
+    only where it is compared `to_the_bit`.
+    """
+    stored = storage.read(asset.key)
+    try:
+        img = nifti.read(stored)
+        data = np.asanyarray(img.dataobj)
+    except IntegrityError as error:
+        raise IntegrityError(f"{storage.url}/{asset.key}: {error}; fetch it again") from error
+    if (data.shape, len(stored)) != (asset.shape, asset.size) or (
+        to_the_bit and hashlib.sha256(stored).hexdigest() != asset.sha256
+    ):
+        raise IntegrityError(f"{storage.url}/{asset.key} changed since it was stored: fetch it again")
+    return data, img.affine
 
 
 def _overlap(outer: Box, inner: Box) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -115,10 +115,12 @@ class ZarrFormat:
                 raise ValueError(f"{url} has layout={plan.layout!r}: write the other layout to another url")
             voxels = _voxels(mask_img, fill, plan)
             built = _built(frame_view, plan, voxels, join, on_mismatch)
+            known = None if plan is None else cube.known()
             plan = plan or _plan(built, voxels, fill)
-            rows, failures = _planned(cube, plan, built, _columns(built, frame_view, voxels), frame_view)
+            columns = _columns(built, frame_view, voxels)
+            rows, stored, failures = _planned(cube, plan, known, built, columns, frame_view)
             positions = None if voxels is None else voxels.positions()
-            shards = shards_of(rows, cube.stored(), frame_view.storage, plan.lattice, positions, fill)
+            shards = shards_of(rows, stored, frame_view.storage, plan.lattice, positions, fill)
             failures += filled(
                 target,
                 shards,
@@ -200,10 +202,13 @@ def _columns(built: Built, frame_view: FrameView, voxels: Voxels | None) -> xr.D
 
 
 def _planned(
-    cube: Cube, plan: Plan, built: Built, columns: xr.Dataset, frame_view: FrameView
-) -> tuple[list[Row], list[Failure]]:
-    """Give each image its row in the Zarr, which is made or grows for it; return those that may be written."""
-    keys, known = _keys(columns), cube.known()
+    cube: Cube, plan: Plan, known: xr.Dataset | None, built: Built, columns: xr.Dataset, frame_view: FrameView
+) -> tuple[list[Row], list[bool], list[Failure]]:
+    """Give each image its row in the Zarr, which is made or grows for it.
+
+    Returns those that may be written, which rows of the Zarr hold their image already, and what stays out.
+    """
+    keys = _keys(columns)
     numbers = {key: number for number, key in enumerate(_keys(known) if known is not None else ())}
     first: dict[tuple[str, str, str], int] = {}  # an image may stand in a frame twice
     for i, key in enumerate(keys):
@@ -223,7 +228,7 @@ def _planned(
                 continue
             cube.renew(number, columns.isel(image=[i]))
         rows.append(Row(number, asset, built.places[i], key[2], key[1]))
-    return rows, failures
+    return rows, stored, failures
 
 
 def _keys(columns: xr.Dataset) -> list[tuple[str, str, str]]:
