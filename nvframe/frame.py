@@ -246,7 +246,7 @@ class Frame:
     @property
     def images(self) -> list[str]:
         """Paths or URLs."""
-        keys = (each.asset.key for each in self._result.outcomes if each.asset)
+        keys = [each.asset.key for each in self._result.outcomes if each.asset]
         return layout.locations(self._plan.storage, keys)
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from nvframe.errors import StorageError
-from nvframe.stored import path_keys
+from nvframe.stored import as_dict, path_keys
 from nvframe.types import ORIGINAL, Asset, checked_id, json_bytes
 
 if TYPE_CHECKING:
@@ -206,18 +206,13 @@ def rerooted(metadata: Mapping[str, Any], collection_id: str) -> dict[str, Any]:
 
 def with_absolute_paths(metadata: Mapping[str, Any], root: str) -> dict[str, Any]:
     """Return `metadata` without the ``nvframe`` key and with an absolute path or URL beside each relative one."""
-    shown = dict(metadata)
-    add_absolute_paths(shown, path_keys(shown), root)
-    return shown
-
-
-def add_absolute_paths(shown: dict[str, Any], keys: Mapping[str, str], root: str) -> None:
-    """Turn metadata, whose path keys are known, into what `with_absolute_paths` returns."""
+    shown = as_dict(metadata)
     shown.pop(OWN_KEY, None)
-    for relative, absolute in keys.items():
+    for relative, absolute in path_keys(metadata).items():
         path = shown[relative]
         if isinstance(path, str):
             shown[absolute] = f"{root}/{path}"
+    return shown
 
 
 def assets_of(sidecar: Mapping[str, Any]) -> dict[str, Asset]:

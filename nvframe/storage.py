@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STAGING = ".nvframe-staging"
 """Directory below a local root where files are written before they get their name."""
 
-_USUAL_KEY = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_USUAL_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*+(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*+)*+")
 """A relative path that cannot leave the root, told without taking it apart."""
 
 _WRITER = uuid.uuid4().hex[:12]

@@ -70,51 +70,42 @@ class Fields(Mapping[str, Any]):
     (7, 'T map', None, {'map_type': 'T map', 'id': 7})
     """
 
-    __slots__ = ("_own", "_template")
+    __slots__ = ("own", "template")
 
     def __init__(self, template: Template, own: dict[str, Any]) -> None:
-        self._template = template
-        self._own = own
+        self.template = template
+        self.own = own
 
     def __getitem__(self, key: str) -> Any:
-        return self._own[key] if key in self._own else self._template.fields[key]
+        return self.own[key] if key in self.own else self.template.fields[key]
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a field, or `default`."""
-        return self._own[key] if key in self._own else self._template.fields.get(key, default)
+        return self.own[key] if key in self.own else self.template.fields.get(key, default)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._template.fields)
+        return iter(self.template.fields)
 
     def __len__(self) -> int:
-        return len(self._template.fields)
+        return len(self.template.fields)
 
     def __repr__(self) -> str:
-        return repr(self.merged())
-
-    def merged(self) -> dict[str, Any]:
-        """Return the fields as a dict that is the caller's own."""
-        return self._template.fields | self._own
-
-    @property
-    def path_keys(self) -> Mapping[str, str]:
-        """The fields that may hold relative paths, in their order, each with that of the absolute path."""
-        return self._template.path_keys
+        return repr(as_dict(self))
 
     def match(self, terms: Metadata) -> bool:
         """Tell whether they match `terms`; the images of one template agree about most."""
-        undecided = self._template.undecided(terms)
-        return undecided is not None and not _differs(undecided, self if undecided is terms else self._own)
+        undecided = self.template.undecided(terms)
+        return undecided is not None and not _differs(undecided, self if undecided is terms else self.own)
 
 
 def as_dict(metadata: Metadata) -> dict[str, Any]:
     """Return a copy of metadata, however they are held."""
-    return metadata.merged() if isinstance(metadata, Fields) else dict(metadata)
+    return metadata.template.fields | metadata.own if isinstance(metadata, Fields) else dict(metadata)
 
 
 def path_keys(metadata: Metadata) -> Mapping[str, str]:
     """Return the fields of metadata that may hold relative paths, in their order, with those of absolute ones."""
-    return metadata.path_keys if isinstance(metadata, Fields) else _path_keys(tuple(metadata))
+    return metadata.template.path_keys if isinstance(metadata, Fields) else _path_keys(tuple(metadata))
 
 
 @lru_cache(maxsize=256)  # the images of a collection have the same fields

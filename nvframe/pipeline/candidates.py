@@ -17,7 +17,7 @@ from nvframe.pipeline.asking import Asking, described, described_collection
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.reuse import Found, Reuse
 from nvframe.pipeline.task import WorkPlan
-from nvframe.stored import Fields, RecordedAsset, StoredImage, as_asset, as_dict, path_keys
+from nvframe.stored import Fields, RecordedAsset, StoredImage, as_asset, as_dict
 from nvframe.types import Asset, CollectionRecord, Failure, ImageRecord, Metadata, checked_id
 
 Candidate = Found | Failure
@@ -315,11 +315,8 @@ def shown_metadata(
 ) -> dict[str, Any]:
     """Return what ``images_meta`` shows of an image: its fields, what processors changed, and its paths."""
     metadata, changed = record.metadata, asset.metadata if asset else None
-    shown = as_dict(metadata)
-    if changed or plan.annotators or not isinstance(record, StoredImage):
-        shown.update(changed or {})
-        shown.update(plan.paths(record, as_asset(asset) if asset else None))
-        metadata = shown
     # What storage says of an image has its paths already.
-    layout.add_absolute_paths(shown, path_keys(metadata), root)
-    return shown
+    if changed or plan.annotators or not isinstance(record, StoredImage):
+        paths = plan.paths(record, as_asset(asset) if asset else None)
+        metadata = {**as_dict(metadata), **(changed or {}), **paths}
+    return layout.with_absolute_paths(metadata, root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -45,7 +46,7 @@ class Window(Generic[Item, Result]):
         must_wait: Callable[[], bool] = lambda: False,
     ) -> None:
         self._submit = submit
-        self._wanted = wanted
+        self._wanted = math.inf if wanted is None else wanted
         self._in_flight = in_flight
         self._completed = completed
         self._lost = lost
@@ -72,7 +73,9 @@ class Window(Generic[Item, Result]):
             # What is ready goes out first: the caller may want to stop.
             if self._turns:
                 yield from self._ready()
-            if not exhausted and self._has_slot():
+            running = len(self._running)
+            slot = running < self._in_flight and self._successes + running < self._wanted
+            if slot and not exhausted and not (running and self._must_wait()):
                 try:
                     item = next(source)
                 except StopIteration:
@@ -88,15 +91,10 @@ class Window(Generic[Item, Result]):
                     self._turns.append(turn)
                 else:
                     yield turn  # nothing is before it: stored images, of which there may be very many
-            elif self._running:
+            elif running:
                 self._collect()
             else:
                 return
-
-    def _has_slot(self) -> bool:
-        running = len(self._running)
-        within_limit = self._wanted is None or self._successes + running < self._wanted
-        return running < self._in_flight and within_limit and not (running and self._must_wait())
 
     def _collect(self) -> None:
         done, _ = wait(set(self._running), return_when=FIRST_COMPLETED)
