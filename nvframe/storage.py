@@ -116,17 +116,17 @@ class LocalStorage:
         return existing.is_dir() and os.access(existing, os.W_OK)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Yield the files below directory `prefix`, staging left out; `version` joins mtime, ctime and inode."""
+        """Return the files below directory `prefix`, staging left out; `version` joins mtime, ctime and inode."""
         start = self._path(prefix) if prefix else self.root
-        yield from self._scan(str(start), f"{prefix}/" if prefix else "")
+        return itertools.chain.from_iterable(self._scan(str(start), f"{prefix}/" if prefix else ""))
 
     def directories(self) -> Iterable[str]:
         """Return the names of the directories in the root."""
         return _listed(self.url, "")[1]
 
-    def _scan(self, directory: str, prefix: str) -> Iterator[Entry]:
+    def _scan(self, directory: str, prefix: str) -> Iterator[Iterable[Entry]]:
         found, below = _listed(directory, prefix)
-        yield from found
+        yield found
         for name in below:
             if name != STAGING:
                 yield from self._scan(f"{directory}/{name}", f"{prefix}{name}/")

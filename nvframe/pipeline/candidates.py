@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from nvframe import layout
@@ -68,6 +69,7 @@ class Candidates:
         self._given_up: set[str] = set()
         self._stopped = False
         self._examined: dict[str, set[str]] = {"collection": set(), "image": set()}
+        self._unseen = {"collection": set(query.collection_terms), "image": set(query.image_terms)}
         self._known = {record.id: record for record, _ in known}
         self.collections = {record.collection_id: dict(collection) for record, collection in known}
 
@@ -99,19 +101,22 @@ class Candidates:
     # By terms: local hits by (collection id, id), then the server's order.
 
     def _by_terms(self) -> Iterator[Candidate]:
-        if self._uses_stored():
-            yield from self._stored()
-        if self._query.mode != "offline":
-            yield from self._listed(self._wanted_collections())
+        stored = self._stored() if self._uses_stored() else ()
+        return chain(
+            stored, self._listed(self._wanted_collections()) if self._query.mode != "offline" else ()
+        )
 
     def _uses_stored(self) -> bool:
         return self._query.mode in ("download_new", "offline")
 
     def _stored(self) -> Iterator[Found]:
-        for collection_id in self._cache.collection_ids():
-            collection = self._cache.collection(collection_id)
-            if collection is not None and self._keeps_collection(collection):
-                yield from self._stored_collection(collection_id, collection)
+        cache = self._cache
+        return chain.from_iterable(
+            self._stored_collection(collection_id, collection)
+            for collection_id in cache.collection_ids()
+            if (collection := cache.collection(collection_id)) is not None
+            and self._keeps_collection(collection)
+        )
 
     def _stored_collection(self, collection_id: str, collection: Metadata) -> Iterator[Found]:
         for stored in self._cache.images(collection_id):
@@ -264,8 +269,9 @@ class Candidates:
         )
 
     def _keeps(self, level: str, metadata: Metadata, terms: Metadata, filters: tuple[Any, ...]) -> bool:
-        if not terms.keys() <= self._examined[level]:
+        if self._unseen[level]:
             self._examined[level] |= metadata.keys()
+            self._unseen[level] -= metadata.keys()
         try:
             agrees = metadata.match(terms) if isinstance(metadata, Fields) else matches(terms, metadata)
             return agrees and (not filters or all(keep(metadata) for keep in filters))
@@ -275,12 +281,8 @@ class Candidates:
 
     def unknown_terms(self) -> Iterator[str]:
         """Yield a sentence for each term whose field no examined record had."""
-        for level, terms in (
-            ("collection", self._query.collection_terms),
-            ("image", self._query.image_terms),
-        ):
-            known = self._examined[level]
-            for key in terms.keys() - known if known else ():
+        for level, known in self._examined.items():
+            for key in self._unseen[level] if known else ():
                 near = difflib.get_close_matches(str(key), sorted(known), n=3)
                 hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
                 yield f"no {level} has a field {key!r}{hint}"

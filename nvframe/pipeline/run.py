@@ -206,21 +206,26 @@ class _Run:
 
     def _completed(self, turn: Turn) -> bool:
         """Count in completion order, which is what progress shows; tell whether the image is stored."""
-        is_stored = isinstance(turn, Outcome) and turn.asset is not None
+        if isinstance(turn, Failure):
+            self._failed += 1
+            self._tell_of(turn)
+            return False
+        is_stored = turn.asset is not None
         self._done += is_stored
         self._failed += not is_stored
-        for failure in (turn,) if isinstance(turn, Failure) else turn.failures:
-            log.info("%s", failure)
-            self._tell(self._event("failure", image_id=failure.image_id, failure=failure))
-        if isinstance(turn, Outcome):
-            self._nbytes += turn.nbytes
-            if turn.asset is not None:
-                if self._is_watched:
-                    log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
-                    self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
-            elif turn.failures:
-                self._waiting_failures[turn.record.collection_id] += 1
+        self._nbytes += turn.nbytes
+        for failure in turn.failures:
+            self._tell_of(failure)
+        if turn.asset is None and turn.failures:
+            self._waiting_failures[turn.record.collection_id] += 1
+        elif turn.asset is not None and self._is_watched:
+            log.debug("image %s is stored as %s", turn.record.id, turn.asset.key)
+            self._tell(self._event("image", image_id=turn.record.id, nbytes=turn.nbytes))
         return is_stored
+
+    def _tell_of(self, failure: Failure) -> None:
+        log.info("%s", failure)
+        self._tell(self._event("failure", image_id=failure.image_id, failure=failure))
 
     def _event(self, kind: Any, **about: Any) -> FetchEvent:
         return FetchEvent(kind, self._done, self._failed, self._query.max_images, **about)
@@ -241,17 +246,15 @@ class _Run:
         root = plan.storage.url
         result.outcomes.append(turn)
         result.images_meta.append(shown_metadata(turn.record, turn.asset, plan, root))
-        result.collections_meta.append(self._shown_collection(collection_id))
+        if collection_id not in self._shown_collections:
+            self._shown_collections[collection_id] = self._shown_collection(collection_id)
+        result.collections_meta.append(self._shown_collections[collection_id])
 
     def _shown_collection(self, collection_id: str) -> dict[str, Any]:
         """Return what ``collections_meta`` shows: one dict for all images of a collection, as nilearn's do."""
-        shown = self._shown_collections.get(collection_id)
-        if shown is None:
-            relative = {"relative_path": layout.collection_prefix(collection_id)}
-            collection = {**self._candidates.collections[collection_id], **relative}
-            shown = layout.with_absolute_paths(collection, self._plan.storage.url)
-            self._shown_collections[collection_id] = shown
-        return shown
+        relative = {"relative_path": layout.collection_prefix(collection_id)}
+        collection = {**self._candidates.collections[collection_id], **relative}
+        return layout.with_absolute_paths(collection, self._plan.storage.url)
 
     def _count_failure(self, collection_id: str) -> None:
         self._in_a_row += 1
