@@ -132,3 +132,12 @@ def test_a_damaged_file_is_named(stored, brain):
         frame.duplicates()
     with pytest.raises(nvframe.errors.IntegrityError, match=r"image_2\.nii\.gz.*fetch it again"):
         frame.to_xarray().stat_map.load()
+
+
+def test_a_file_that_was_replaced_is_named(stored, brain):
+    frame = stored(brain(0), brain(1))
+    nib.save(brain(2, shape=(5, 4, 3)), frame.local_paths()[0])
+    with pytest.raises(nvframe.errors.IntegrityError, match=r"image_1\.nii\.gz changed since it was stored"):
+        frame.duplicates()
+    with pytest.raises(nvframe.errors.IntegrityError, match=r"image_1\.nii\.gz changed since it was stored"):
+        frame.to_xarray().stat_map.load()
