@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # What else lies in a directory that people use, such as "collection_1 (copy)", is none of ours.
 _COLLECTION = re.compile(r"collection_([A-Za-z0-9._-]{1,128})")
-_SIDECAR = re.compile(r"collection_[^/]+/image_([A-Za-z0-9._-]{1,128})_metadata\.json")
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 _READS_AT_ONCE = 8
@@ -119,7 +119,8 @@ class Cache:
             entry = sidecars[image_id]
             known = block.image(image_id, entry, listed) or self._read_image(collection_id, image_id, entry)
             if known is not None:
-                yield StoredImage(image_id, collection_id, *known)
+                metadata, assets = known
+                yield StoredImage(image_id, collection_id, metadata, assets)
         self._put_away(collection_id)
 
     def _read_ahead(self, image_ids: list[str], sidecars: Mapping[str, Entry], block: Block) -> Iterable[str]:
@@ -169,11 +170,12 @@ class Cache:
     def _image_sidecars(self, collection_id: str) -> dict[str, Entry]:
         """Return the entries of a collection's sidecars by image."""
         if collection_id not in self._sidecars:
-            start, end = len(f"{layout.collection_prefix(collection_id)}/image_"), -len("_metadata.json")
+            head, tail = f"{layout.collection_prefix(collection_id)}/image_", "_metadata.json"
+            start, end = len(head), -len(tail)
             self._sidecars[collection_id] = {
-                key[start:end]: entry
+                image_id: entry
                 for key, entry in self.entries(collection_id).items()
-                if key.endswith("_metadata.json") and _SIDECAR.fullmatch(key)
+                if key.endswith(tail) and key.startswith(head) and _ID.fullmatch(image_id := key[start:end])
             }
         return self._sidecars[collection_id]
 
