@@ -447,6 +447,22 @@ def test_a_selector_is_a_name_a_pair_or_an_object(install, registry):
     assert registry.build(ImageProcessorPlugin, print) == (print, None, {})
 
 
+def test_a_factory_that_cannot_be_hashed_is_checked_too(registry):
+    class Equal:
+        def __eq__(self, other):
+            return isinstance(other, Equal)
+
+        def __call__(self, strength=1):
+            return lambda img, record: img
+
+    registry.register(ImageProcessorPlugin("equal", Equal()), ImageProcessorPlugin("other", lambda: print))
+    for _ in range(2):
+        registry.build(ImageProcessorPlugin, ("equal", {"strength": 2}))
+        for name in ("equal", "other"):
+            with pytest.raises(PluginError, match=f"processor '{name}': .*unexpected keyword"):
+                registry.build(ImageProcessorPlugin, (name, {"strenght": 2}))
+
+
 def test_what_the_call_knows_is_passed_where_the_factory_takes_it(install, registry):
     install("lab-tools", processor("denoise"))
     built, _, params = registry.build(ImageProcessorPlugin, "denoise", timeout=3.0, retry="unknown to it")
