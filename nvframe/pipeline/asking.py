@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from nvframe.errors import DownloadError, SourceError
 from nvframe.filters import normalise
 from nvframe.pipeline.ahead import read_ahead
-from nvframe.pipeline.border import failure
-from nvframe.types import CollectionRecord, Failure, ImageRecord
+from nvframe.pipeline.border import Border
+from nvframe.types import CollectionRecord, Failure, ImageRecord, Metadata
 
 if TYPE_CHECKING:
     from nvframe.contracts import MetadataSource
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 class Asking:
-    """A source as the core asks it.
+    """A source as the core asks it; what it answers has passed the border.
 
     Parameters
     ----------
@@ -33,9 +33,15 @@ class Asking:
     """
 
     def __init__(self, source: MetadataSource, at_once: int) -> None:
-        self._source = source
+        self._source = Border(source)
         self._at_once = at_once
         self._flat: dict[str, dict[str, ImageRecord]] | None = None
+        self.failure = self._source.failure
+
+    def collections(self, terms: Metadata) -> Iterator[CollectionRecord | Failure]:
+        """Yield the source's collections, their metadata normalised."""
+        for found in self._source.collections(terms):
+            yield found if isinstance(found, Failure) else described_collection(found)
 
     def collection(self, collection_id: str) -> CollectionRecord | Failure:
         """Return one collection, its metadata normalised."""
@@ -126,12 +132,6 @@ class Asking:
             except NotImplementedError:
                 log.debug("%s has no listing of all images", self._source.name)
         return self._flat
-
-    def failure(
-        self, error: Exception, image_id: str | None = None, collection_id: str | None = None
-    ) -> Failure:
-        """Return the Failure of what could not be told."""
-        return failure(self._source, error, image_id, collection_id)
 
 
 def _answer(ask: Callable[[str], Answer], each: str) -> Iterator[Answer]:

@@ -75,7 +75,6 @@ class Border:
     def __init__(self, source: MetadataSource) -> None:
         self._source = source
         self.name = source.name
-        self.client = getattr(source, "client", None)
 
     def collections(self, terms: Metadata) -> Iterator[CollectionRecord | Failure]:
         """Yield the source's collections; what is none, or went wrong, is a Failure among them."""
@@ -104,13 +103,20 @@ class Border:
             raise
         except Exception as error:
             log.debug("%s: a listing broke off", self.name, exc_info=True)
-            yield failure(self._source, _told(error), collection_id=collection_id)
+            yield self.failure(_told(error), collection_id=collection_id)
 
     def _let_in(self, found: Any, kind: type[Record], collection_id: str | None) -> Record | Failure:
         try:
             return _checked(found, kind)
         except SourceError as error:
-            return failure(self._source, error, collection_id=collection_id)
+            return self.failure(error, collection_id=collection_id)
+
+    def failure(
+        self, error: Exception, image_id: str | None = None, collection_id: str | None = None
+    ) -> Failure:
+        """Return the Failure of what the source could not tell."""
+        url = without_secrets(getattr(getattr(self._source, "client", None), "base_url", self.name))
+        return Failure.of(error, "list", self.name, image_id=image_id, collection_id=collection_id, url=url)
 
 
 def _one(ask: Callable[[], Any], kind: type[Record]) -> Record:
@@ -143,11 +149,3 @@ def _check_id(value: object) -> None:
     if not isinstance(value, str):
         raise SourceError(f"the id {value!r:.80} is no str")
     checked_id(value)
-
-
-def failure(
-    source: Any, error: Exception, image_id: str | None = None, collection_id: str | None = None
-) -> Failure:
-    """Return the Failure of what a source could not tell."""
-    url = without_secrets(getattr(getattr(source, "client", None), "base_url", source.name))
-    return Failure.of(error, "list", source.name, image_id=image_id, collection_id=collection_id, url=url)

@@ -14,7 +14,7 @@ from nvframe.cache import Cache
 from nvframe.errors import SourceError
 from nvframe.filters import keep_all, matches
 from nvframe.pipeline.ahead import read_ahead
-from nvframe.pipeline.asking import Asking, described, described_collection
+from nvframe.pipeline.asking import Asking, described
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.reuse import Found, Reuse
 from nvframe.pipeline.task import WorkPlan
@@ -128,11 +128,10 @@ class Candidates:
                     yield self._hand_out(found, collection)
 
     def _wanted_collections(self) -> Iterator[CollectionRecord | Failure]:
-        for found in self._plan.source.collections(self._query.collection_terms):
-            if isinstance(found, Failure):
-                yield found
+        for collection in self._asking.collections(self._query.collection_terms):
+            if isinstance(collection, Failure):
+                yield collection
                 continue
-            collection = described_collection(found)
             if self._stopped:
                 return
             if self._keeps_collection(collection.metadata) and not self._reuse.is_complete(collection):

@@ -9,24 +9,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from nvframe import layout
 from nvframe.cache import Cache
 from nvframe.errors import NvframeError, PartialResultWarning, StorageError, warn_caller
 from nvframe.pipeline import dispatch
-from nvframe.pipeline.border import Border
 from nvframe.pipeline.candidates import Candidate, Candidates, shown_metadata
 from nvframe.pipeline.plan import Query
 from nvframe.pipeline.reuse import Found
 from nvframe.pipeline.task import Outcome, Task, WorkPlan
 from nvframe.pipeline.window import Window
 from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata, json_bytes
-
-if TYPE_CHECKING:
-    from nvframe.contracts import MetadataSource
 
 log = logging.getLogger(__name__)
 
@@ -114,10 +110,7 @@ class _Run:
         self._observers = observers
         self._is_watched = bool(observers) or log.isEnabledFor(logging.DEBUG)
         self._cache = Cache(plan.storage)
-        listed = replace(
-            plan, source=cast("MetadataSource", Border(plan.source))
-        )  # opens no image: it only lists
-        self._candidates = Candidates(query, listed, self._cache, known, max_workers, only_metadata)
+        self._candidates = Candidates(query, plan, self._cache, known, max_workers, only_metadata)
         self._result = RunResult()
         self._started = time.monotonic()
         self._in_a_row = 0
