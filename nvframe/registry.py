@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from typing import Any
 
@@ -262,11 +262,10 @@ def _takes(factory: Callable[..., Any], parameter: str) -> bool:
 
 def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
     """Return what a factory takes; None for a C callable without a signature, which checks for itself."""
-    inspected = _inspected if isinstance(factory, Hashable) else inspect.signature
-    try:
-        return inspected(factory)
-    except (TypeError, ValueError):
-        return None
+    for inspected in (_inspected, inspect.signature):  # what cannot be hashed cannot be looked up either
+        with suppress(TypeError, ValueError):
+            return inspected(factory)
+    return None
 
 
 # Every call builds from the same few factories, and inspecting them took an eighth of a small one.

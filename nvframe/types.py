@@ -44,6 +44,21 @@ def parsed_json(data: bytes) -> Any:
         raise
 
 
+def json_object(data: bytes) -> dict[str, Any]:
+    """Return the object that a JSON document is; ValueError if it is none.
+
+    Examples
+    --------
+    >>> json_object(b"[]")
+    Traceback (most recent call last):
+    ValueError: not a JSON object
+    """
+    value = parsed_json(data)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - damage, not a wrong argument
+    return value
+
+
 def json_bytes(value: Any) -> bytes:
     """Return a value as the JSON that Python and nilearn write: NaN stays NaN, and no integer is too large."""
     import orjson

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nvframe import layout
 from nvframe.errors import SourceError
 from nvframe.pipeline.task import failure_of
-from nvframe.types import Failure, json_bytes, parsed_json
+from nvframe.types import Failure, json_bytes, json_object
 
 if TYPE_CHECKING:
     from nvframe.contracts import Annotator
@@ -79,7 +79,7 @@ class Annotating:
         key = layout.annotation_key(record.collection_id, record.id, name)
         if annotator.name in self._task.annotated:
             try:
-                return _json_object(plan.storage.read(key))
+                return json_object(plan.storage.read(key))
             except (OSError, ValueError):
                 if plan.offline:
                     raise
@@ -100,10 +100,3 @@ class Annotating:
         if self.img is None:
             self.img = nifti.read(self._plan.storage.read(asset.key))
         return self.img
-
-
-def _json_object(data: bytes) -> Annotation:
-    value = parsed_json(data)
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - damage, not a wrong argument
-    return value

@@ -98,18 +98,20 @@ def open_zarr(target: Target) -> xr.Dataset:
     Parameters
     ----------
     target : Target
-        Where it lies. One that is not ours, or was never finished, is left to xarray.
+        Where it lies, in format 3. One that is not ours, or was never finished, is left to xarray.
 
     Raises
     ------
     FileNotFoundError
-        If nothing lies there.
+        If nothing of that format lies there.
     StorageError
-        If the place cannot be reached.
+        If the place cannot be reached, or its document is damaged.
     """
     document = target.document()
     if document is None:
-        raise FileNotFoundError(f"no Zarr lies at {bare(target.url)}")
+        raise FileNotFoundError(
+            f"no Zarr of format 3 lies at {bare(target.url)}; an older one opens with xarray.open_zarr"
+        )
     attributes = document.get("attributes", {})
     arrays = (document.get("consolidated_metadata") or {}).get("metadata", {})
     # A type that is described rather than named is none that we write ourselves.

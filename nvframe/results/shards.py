@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from nvframe.credentials import advice, bare, travelling
 from nvframe.errors import StorageError
 from nvframe.layout import is_remote
 from nvframe.storage import local_root, protocol_of, whole_at_once
-from nvframe.types import Asset, Failure
+from nvframe.types import Asset, Failure, json_object
 
 try:
     import fcntl
@@ -84,14 +83,11 @@ class Target:
         """Return what the Zarr says of itself; None where there is none."""
         fs, path = self.filesystem()
         try:
-            found: dict[str, Any] = json.loads(
-                fs.cat_file(f"{path.rstrip('/')}/zarr.json", **whole_at_once(fs))
-            )
+            return json_object(fs.cat_file(f"{path.rstrip('/')}/zarr.json", **whole_at_once(fs)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:
             raise self.problem("look into", error) from error
-        return found
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -447,8 +447,11 @@ def test_a_selector_is_a_name_a_pair_or_an_object(install, registry):
     assert registry.build(ImageProcessorPlugin, print) == (print, None, {})
 
 
-def test_a_factory_that_cannot_be_hashed_is_checked_too(registry):
+@pytest.mark.parametrize("hash_of", [None, lambda self: hash([])], ids=["none", "of a list"])
+def test_a_factory_that_cannot_be_hashed_is_checked_too(registry, hash_of):
     class Equal:
+        __hash__ = hash_of
+
         def __eq__(self, other):
             return isinstance(other, Equal)
 

@@ -147,9 +147,21 @@ def test_one_that_was_never_finished_opens_too(url, tmp_path):
 
 
 def test_what_is_no_zarr_is_said(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no Zarr lies at .*nothing\.zarr"):
+    with pytest.raises(FileNotFoundError, match=r"no Zarr of format 3 lies at .*nothing\.zarr"):
         opened(tmp_path / "nothing.zarr")
+
+
+def test_an_older_zarr_is_not_said_to_be_none(tmp_path):
+    xr.Dataset({"n": [3, 4]}).to_zarr(tmp_path / "old.zarr", zarr_format=2)
+    with pytest.raises(
+        FileNotFoundError, match=r"format 3 .*old\.zarr; an older one opens with xarray\.open_zarr"
+    ):
+        opened(tmp_path / "old.zarr")
+
+
+@pytest.mark.parametrize("document", ["{", "null", "[]", "\xff"])
+def test_a_damaged_document_is_said_to_be_one(tmp_path, document):
     (tmp_path / "damaged.zarr").mkdir()
-    (tmp_path / "damaged.zarr" / "zarr.json").write_text("{")
+    (tmp_path / "damaged.zarr" / "zarr.json").write_text(document, encoding="latin-1")
     with pytest.raises(StorageError, match=r"cannot look into .*damaged\.zarr"):
         opened(tmp_path / "damaged.zarr")
