@@ -1,4 +1,4 @@
-"""A Zarr of ours as a Dataset, from one document: what ``xr.open_zarr`` gives, without a look at any array.
+"""A Zarr of ours as a Dataset, from one document: what ``xr.open_zarr`` gives, without a look at any array but indexes.
 
 xarray and zarr make an array of each of some fifty columns, and read the ends of every date, one after the other,
 before anything is asked for. The consolidated metadata say all that a lazy Dataset needs.

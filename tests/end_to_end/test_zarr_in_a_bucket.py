@@ -62,6 +62,15 @@ def test_opening_a_zarr_of_rows_takes_one_request(frame, make_bucket, traffic):
     xr.testing.assert_identical(ds, xr.open_zarr("s3://lab/rows.zarr", chunks=None, storage_options=LAB))
 
 
+def test_opening_a_zarr_of_maps_also_reads_its_axes(frame, make_bucket, traffic):
+    make_bucket("lab")
+    frame[:4].to_zarr("s3://lab/maps.zarr", storage_options=LAB)
+    traffic()
+    xr.open_dataset("s3://lab/maps.zarr", engine="nvframe", storage_options=LAB)
+    asked = {each.partition("?")[0].partition(" ")[2] for each in traffic()}
+    assert asked == {f"/lab/maps.zarr/{key}" for key in ("zarr.json", "x/c/0", "y/c/0", "z/c/0")}
+
+
 def test_processes_bring_a_bucket_into_another_form(server, make_bucket, data_dir):
     make_bucket("lab")
     remote = nvframe.fetch(
