@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nvframe.errors import ProcessingError
 from nvframe.imaging.images import like
 from nvframe.imaging.sampling import axes_of, sample
+from nvframe.imaging.turns import turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,14 @@ def resample(
         raise ProcessingError(
             f"the target would have {'×'.join(map(str, shape))} voxels: does the image's affine lie far outside?"
         )
+    with turn():
+        return like(img, _sampled(data, shape, to_source, order), target)
+
+
+def _sampled(data: Any, shape: tuple[int, ...], to_source: Floats, order: int) -> Any:
+    """Return the volumes of `data` on the target's grid, no value beyond those of `data` and 0."""
+    import numpy as np
+
     out = np.zeros((*shape, *data.shape[3:]), dtype=_result_dtype(data.dtype, order), order="F")
     ranges = [
         sample(data[:, :, :, *more], to_source, order, out[:, :, :, *more])
@@ -100,7 +109,7 @@ def resample(
     low = min(np.fmin.reduce([low for low, _ in ranges]), 0)
     high = max(np.fmax.reduce([high for _, high in ranges]), 0)
     out.clip(low, high, out=out)
-    return like(img, out, target)
+    return out
 
 
 def checked_order(interpolation: str) -> int:
