@@ -64,6 +64,7 @@ class Candidates:
         self._asking = Asking(plan.source, at_once)
         self._reuse = Reuse(plan, cache, query.mode)
         self._image_filters = tuple(each for each in query.image_filters if each is not keep_all)
+        self._is_part = query.shard.count > 1
         self._flat = only_metadata and self._nothing_limits()
         self._visited: set[str] = set()
         self._given_up: set[str] = set()
@@ -263,9 +264,9 @@ class Candidates:
         query, filters = self._query, self._image_filters
         if filters and isinstance(image, StoredImage):  # a caller's own are given a dict
             image.metadata = as_dict(image.metadata)
-        return query.shard.holds(image.id) and self._keeps(
-            "image", image.metadata, query.image_terms, filters
-        )
+        if self._is_part and not query.shard.holds(image.id):
+            return False
+        return self._keeps("image", image.metadata, query.image_terms, filters)
 
     def _keeps(self, level: str, metadata: Metadata, terms: Metadata, filters: tuple[Any, ...]) -> bool:
         if self._unseen[level]:

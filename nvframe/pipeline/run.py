@@ -229,16 +229,16 @@ class _Run:
         if isinstance(turn, Failure):
             result.failures.append(turn)
             return
-        result.failures.extend(turn.failures)
         collection_id = turn.record.collection_id
-        if turn.asset is None and turn.failures:
-            self._waiting_failures[collection_id] -= 1
-            self._count_failure(collection_id)
-            return
+        if turn.failures:
+            result.failures.extend(turn.failures)
+            if turn.asset is None:
+                self._waiting_failures[collection_id] -= 1
+                self._count_failure(collection_id)
+                return
         self._in_a_row = self._in_collection[collection_id] = 0
-        root = plan.storage.url
         result.outcomes.append(turn)
-        result.images_meta.append(shown_metadata(turn.record, turn.asset, plan, root))
+        result.images_meta.append(shown_metadata(turn.record, turn.asset, plan, plan.storage.url))
         if collection_id not in self._shown_collections:
             self._shown_collections[collection_id] = self._shown_collection(collection_id)
         result.collections_meta.append(self._shown_collections[collection_id])
