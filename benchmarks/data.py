@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from nvframe import layout
+from nvframe.cache import layout
 from nvframe.imaging.grids import STD_AFFINE, named_grid
-from nvframe.testing.brains import TASKS
-from nvframe.testing.fields import collection_metadata, image_metadata
+from nvframe.testing.corpus.brains import TASKS
+from nvframe.testing.corpus.fields import collection_metadata, image_metadata
 from nvframe.types import ORIGINAL, Asset
 
 FIRST_IMAGE_ID = 1001

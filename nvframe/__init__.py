@@ -12,16 +12,16 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from nvframe import errors, imaging, neurovault, options, testing
+    from nvframe.cache.layout import get_data_dirs
     from nvframe.errors import Skip
     from nvframe.frame import Frame, fetch, search
-    from nvframe.hookspecs import hookimpl
-    from nvframe.layout import get_data_dirs
     from nvframe.neurovault import (
         fetch_neurovault,
         fetch_neurovault_auditory_computation_task,
         fetch_neurovault_ids,
     )
     from nvframe.options import set_options
+    from nvframe.plugins.hookspecs import hookimpl
     from nvframe.results.accessor import to_nifti
 
 __all__ = [
@@ -51,8 +51,8 @@ _HOME = {
     "fetch_neurovault": "nvframe.neurovault",
     "fetch_neurovault_auditory_computation_task": "nvframe.neurovault",
     "fetch_neurovault_ids": "nvframe.neurovault",
-    "get_data_dirs": "nvframe.layout",
-    "hookimpl": "nvframe.hookspecs",
+    "get_data_dirs": "nvframe.cache.layout",
+    "hookimpl": "nvframe.plugins.hookspecs",
     "set_options": "nvframe.options",
     "to_nifti": "nvframe.results.accessor",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,17 +38,6 @@ def travelling(storage_options: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
         else:
             withheld.append(name)
     return kept, tuple(withheld)
-
-
-def bare(url: str) -> str:
-    """Return `url`, or a text with URLs in it, without users and passwords.
-
-    Examples
-    --------
-    >>> bare("sftp://me:s3cr3t@host/maps")
-    'sftp://host/maps'
-    """
-    return re.sub(r"(?<=://)[^/\s]*@", "", url)
 
 
 def advice(withheld: tuple[str, ...]) -> str:

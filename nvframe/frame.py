@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nvframe import layout
+from nvframe.cache import layout
+from nvframe.cache.stored_image import as_asset, as_record
 from nvframe.errors import NOT_FETCHED, NvframeError, StorageError
 from nvframe.pipeline import plan as planning
 from nvframe.pipeline import run as running
+from nvframe.pipeline.session import Session
 from nvframe.plugins import ResultFormatPlugin
-from nvframe.registry import default_registry
-from nvframe.session import Session
-from nvframe.stored import as_asset, as_record
+from nvframe.plugins.registry import default_registry
 from nvframe.types import Asset, Failure, Metadata
 
 if TYPE_CHECKING:
@@ -510,7 +510,7 @@ timeout, on_error, progress
         return self.to("xarray", **params)
 
     def to_zarr(self, url: str | os.PathLike[str], **params: Any) -> str:
-        """Write the images into a Zarr, or add them to one, and return its url; see `nvframe.results.zarr`."""
+        """Write the images into a Zarr, or add them to one, and return its url; see `nvframe.results.zarr.format`."""
         written: str = self.to("zarr", url=os.fspath(url), **params)
         return written
 

@@ -33,10 +33,10 @@ from nvframe.filters import (
     ResultFilter,
 )
 from nvframe.frame import fetch
-from nvframe.layout import is_remote
 from nvframe.sources.neurovault.neurosynth import are_numbers, word_matrix
 from nvframe.sources.neurovault.terms import basic_collection_terms, basic_image_terms
 from nvframe.types import parsed_json
+from nvframe.urls import is_remote
 
 if TYPE_CHECKING:
     import numpy as np

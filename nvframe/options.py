@@ -23,7 +23,7 @@ class Options:
         For the storage backend of a remote `data_dir`.
     progress : bool or callable or None
         True draws a bar; a callable gets each `nvframe.types.FetchEvent`.
-    retry : nvframe.http.Retry or None
+    retry : nvframe.http.client.Retry or None
         How often, and after which pauses, a request is tried again.
     index : {"cache", "beside", "off"}
         Where the index of a dataset's sidecars is kept, from which a later call knows what did not change: in

@@ -15,8 +15,8 @@ import nvframe
 from benchmarks import data
 from benchmarks.harness import Row, Settings, fresh, interleave
 from nvframe import neurovault
+from nvframe.cache.layout import RESAMPLED
 from nvframe.imaging import nifti
-from nvframe.layout import RESAMPLED
 
 IMAGES = 100
 

@@ -11,8 +11,8 @@ import xarray as xr
 import nvframe
 from benchmarks import data
 from benchmarks.harness import Row, Settings, fresh, interleave
-from nvframe.layout import RESAMPLED
-from nvframe.storage import LocalStorage
+from nvframe.cache.layout import RESAMPLED
+from nvframe.storage.local import LocalStorage
 
 
 def row_14(settings: Settings) -> list[Row]:

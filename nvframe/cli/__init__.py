@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from nvframe import __version__
-from nvframe.cli.common import verbosity
-from nvframe.cli.demo import demo
+from nvframe.cli.demo.command import demo
+from nvframe.cli.exit_codes import Group
 from nvframe.cli.fetch import fetch
 from nvframe.cli.mirror import mirror
-from nvframe.cli.plugins import plugins
+from nvframe.cli.options import verbosity
+from nvframe.cli.plugins.command import plugins
 from nvframe.cli.search import search
 from nvframe.cli.stage import stage
-from nvframe.cli.trouble import Group
 
 EPILOG = """\b
 Examples:

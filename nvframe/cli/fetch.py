@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nvframe.cli import output
-from nvframe.cli.common import fetched, selection, work
-from nvframe.cli.trouble import say
+from nvframe.cli.exit_codes import say
+from nvframe.cli.options import fetched, selection, work
 
 if TYPE_CHECKING:
     from nvframe.frame import Frame

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nvframe.cli.common import verbosity
+from nvframe.cli.options import verbosity
 
 EPILOG = """\b
 Examples:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nvframe.cli.trouble import FAILED, OK, PARTIAL, one_line, say
+from nvframe.cli.exit_codes import FAILED, OK, PARTIAL, one_line, say
 
 if TYPE_CHECKING:
     from nvframe.frame import Frame

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from nvframe.cli import output
-from nvframe.cli.common import query_of, selection
+from nvframe.cli.options import query_of, selection
 
 FIELDS = "id,collection_id,map_type,modality,name"
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nvframe.cli import output
-from nvframe.cli.common import conditions, fetched, work
-from nvframe.cli.trouble import PARTIAL, say
-from nvframe.cli.values import selector
+from nvframe.cli.exit_codes import PARTIAL, say
+from nvframe.cli.options import conditions, fetched, work
+from nvframe.cli.parsing import selector
 
 if TYPE_CHECKING:
     from nvframe.frame import Frame

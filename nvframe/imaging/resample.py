@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import ProcessingError
+from nvframe.imaging.cpu_slot import turn
 from nvframe.imaging.images import like
 from nvframe.imaging.sampling import axes_of, sample
-from nvframe.imaging.turns import turn
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,11 +12,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from nvframe.concurrency.executors import of_one_task, own_threads, submitted
 from nvframe.errors import PluginError, StorageError
-from nvframe.pipeline.submission import of_one_task, own_threads, submitted
 from nvframe.pipeline.task import Outcome, Task, WorkPlan, failure_of
-from nvframe.pipeline.work import process_image
-from nvframe.storage import STAGING
+from nvframe.pipeline.worker.process import process_image
+from nvframe.storage.keys import STAGING
 
 if TYPE_CHECKING:
     from nvframe.contracts import Storage

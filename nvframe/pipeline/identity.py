@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from nvframe import layout
+from nvframe.cache import layout
 
 if TYPE_CHECKING:
-    from nvframe.discovery import Registered
+    from nvframe.plugins.discovery import Registered
 
 _MAX_DEPTH = 12
 

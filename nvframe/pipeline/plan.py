@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from nvframe import layout
+from nvframe.cache import layout
 from nvframe.errors import PluginError, warn_caller
 from nvframe.filters import IsIn
-from nvframe.http import Retry
-from nvframe.pipeline.border import check_annotators
+from nvframe.http.retry import Retry
 from nvframe.pipeline.identity import identity_of, name_of
 from nvframe.pipeline.task import Step, WorkPlan
+from nvframe.pipeline.validate import check_annotators
 from nvframe.plugins import AnnotatorPlugin, FilterPlugin, ImageProcessorPlugin
 from nvframe.types import ORIGINAL, Metadata
 
 if TYPE_CHECKING:
     from nvframe.contracts import Annotator, MetadataSource, Storage
-    from nvframe.discovery import Registered
-    from nvframe.registry import Registry
+    from nvframe.plugins.discovery import Registered
+    from nvframe.plugins.registry import Registry
 
 Mode = Literal["download_new", "update", "overwrite", "offline"]
 MODES: tuple[Mode, ...] = ("download_new", "update", "overwrite", "offline")

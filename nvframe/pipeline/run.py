@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from nvframe import layout
-from nvframe.cache import Cache
+from nvframe.cache import layout
+from nvframe.cache.listing import Cache
+from nvframe.concurrency.window import Window
 from nvframe.errors import NvframeError, PartialResultWarning, StorageError, warn_caller
 from nvframe.pipeline import dispatch
-from nvframe.pipeline.candidates import Candidate, Candidates, shown_metadata
 from nvframe.pipeline.plan import Query
-from nvframe.pipeline.reuse import Found
+from nvframe.pipeline.selection.candidates import Candidate, Candidates, shown_metadata
+from nvframe.pipeline.selection.reuse import Found
 from nvframe.pipeline.task import Outcome, Task, WorkPlan
-from nvframe.pipeline.window import Window
 from nvframe.types import Failure, FetchEvent, ImageRecord, Metadata, json_bytes
 
 log = logging.getLogger(__name__)

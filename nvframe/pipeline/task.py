@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nvframe import layout
-from nvframe.http import without_secrets
-from nvframe.retry import Retry
-from nvframe.stored import RecordedAsset, StoredImage
+from nvframe.cache import layout
+from nvframe.cache.stored_image import RecordedAsset, StoredImage
+from nvframe.http.retry import Retry
 from nvframe.types import ORIGINAL, Asset, Failure, ImageRecord, Stage
+from nvframe.urls import without_secrets
 
 if TYPE_CHECKING:
     from nvframe.contracts import Annotator, MetadataSource, Storage
@@ -134,7 +134,7 @@ class Outcome(NamedTuple):
     """What became of one image.
 
     A tuple, because a query over what is stored makes thousands, and does little else with them. What is stored
-    stays as storage shows it: see `nvframe.stored`.
+    stays as storage shows it: see `nvframe.cache.stored_image`.
 
     Attributes
     ----------

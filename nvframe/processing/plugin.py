@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nvframe.hookspecs import hookimpl
 from nvframe.plugins import ImageProcessorPlugin
+from nvframe.plugins.hookspecs import hookimpl
 
 _MODULE = "nvframe.processing.processors"
 

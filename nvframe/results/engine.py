@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
 
-from nvframe import layout
-from nvframe.cache import Cache
-from nvframe.credentials import bare
+from nvframe.cache import layout
+from nvframe.cache.listing import Cache
+from nvframe.cache.stored_image import StoredImage, as_asset, as_assets, as_dict
 from nvframe.errors import PartialResultWarning, warn_caller
 from nvframe.results.dataset import Rows, build_dataset
-from nvframe.storage import options_for, storage_at
-from nvframe.stored import StoredImage, as_asset, as_assets, as_dict
+from nvframe.storage.plugin import options_for, storage_at
 from nvframe.types import ORIGINAL, Asset, Failure
+from nvframe.urls import strip_credentials
 
 if TYPE_CHECKING:
     from nvframe.contracts import Storage
@@ -83,7 +83,7 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         if url.rstrip("/").endswith(".zarr"):
             if (role, join, on_mismatch) != (None, "outer", "raise"):
                 raise ValueError(
-                    f"{bare(url)} is a Zarr: role, join and on_mismatch are for directories of files"
+                    f"{strip_credentials(url)} is a Zarr: role, join and on_mismatch are for directories of files"
                 )
             dataset = _of_zarr(url, storage_options)
         else:
@@ -93,8 +93,8 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
 
 
 def _of_zarr(url: str, storage_options: dict[str, Any] | None) -> Any:
-    from nvframe.results.opening import open_zarr
-    from nvframe.results.shards import Target
+    from nvframe.results.zarr.open import open_zarr
+    from nvframe.storage.target import Target
 
     return open_zarr(Target.at(url, options_for(url, storage_options)))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nvframe.errors import NOT_FETCHED, NvframeError, StorageError
-from nvframe.storage import storage_at
+from nvframe.storage.plugin import storage_at
 from nvframe.types import parsed_json
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nvframe.hookspecs import hookimpl
 from nvframe.plugins import ResultFormatPlugin
+from nvframe.plugins.hookspecs import hookimpl
 
 
 @hookimpl
@@ -20,7 +20,7 @@ def nvframe_result_formats() -> Iterator[ResultFormatPlugin]:
     )
     yield ResultFormatPlugin(
         "zarr",
-        "nvframe.results.zarr:ZarrFormat",
+        "nvframe.results.zarr.format:ZarrFormat",
         "a Zarr that grows, for xarray anywhere",
         requires=("nvframe[zarr]",),
     )

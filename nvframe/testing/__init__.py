@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from nvframe.testing.conformance.result_format import ResultFormatConformance
     from nvframe.testing.conformance.source import SourceConformance
     from nvframe.testing.conformance.storage import StorageConformance
-    from nvframe.testing.corpus import synthetic_corpus
-    from nvframe.testing.faults import Fault
-    from nvframe.testing.server import NeuroVaultServer, Request
+    from nvframe.testing.corpus.synthetic import synthetic_corpus
+    from nvframe.testing.server.faults import Fault
+    from nvframe.testing.server.server import NeuroVaultServer, Request
 
 __all__ = [
     "AnnotatorConformance",
@@ -32,16 +32,16 @@ __all__ = [
 
 _HOMES = {
     "AnnotatorConformance": "conformance.annotator",
-    "Fault": "faults",
+    "Fault": "server.faults",
     "FilterConformance": "conformance.filter",
-    "NeuroVaultServer": "server",
+    "NeuroVaultServer": "server.server",
     "ProcessorConformance": "conformance.processor",
-    "Request": "server",
+    "Request": "server.server",
     "ResultFormatConformance": "conformance.result_format",
     "SourceConformance": "conformance.source",
     "StorageConformance": "conformance.storage",
     "checks": "conformance.base",
-    "synthetic_corpus": "corpus",
+    "synthetic_corpus": "corpus.synthetic",
 }
 
 

@@ -15,14 +15,14 @@ import pytest
 
 if TYPE_CHECKING:
     from nvframe.contracts import Storage
-    from nvframe.registry import Registry
-    from nvframe.testing.server import NeuroVaultServer
+    from nvframe.plugins.registry import Registry
+    from nvframe.testing.server.server import NeuroVaultServer
 
 
 @pytest.fixture(scope="session")
 def _nvframe_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the synthetic corpus of this session once."""
-    from nvframe.testing.corpus import synthetic_corpus
+    from nvframe.testing.corpus.synthetic import synthetic_corpus
 
     return synthetic_corpus(tmp_path_factory.mktemp("nvframe-corpus"), grids=("RAS-8mm",), specials=False)
 
@@ -30,7 +30,7 @@ def _nvframe_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def nvframe_server(_nvframe_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NeuroVaultServer]:
     """Serve 3 synthetic collections of 4 maps on loopback, with nvframe pointed at them."""
-    from nvframe.testing.server import NeuroVaultServer
+    from nvframe.testing.server.server import NeuroVaultServer
 
     with NeuroVaultServer.from_corpus(_nvframe_corpus) as server:
         for name, value in server.environ.items():
@@ -45,7 +45,7 @@ def nvframe_registry() -> Iterator[Registry]:
     Its `register` takes descriptors and modules with hook implementations; `nvframe.fetch` finds them by name, and
     nothing that is installed.
     """
-    from nvframe.registry import Registry, installed
+    from nvframe.plugins.registry import Registry, installed
 
     with installed(Registry(group="")) as registry:
         yield registry
@@ -54,7 +54,7 @@ def nvframe_registry() -> Iterator[Registry]:
 @pytest.fixture(params=["local", "memory", "s3"])
 def nvframe_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """Return an empty storage: a directory, one in memory, one on S3 where moto and s3fs are installed."""
-    from nvframe.registry import default_registry
+    from nvframe.plugins.registry import default_registry
 
     if request.param == "s3":
         url = request.getfixturevalue("nvframe_bucket")

@@ -11,10 +11,10 @@ import pytest
 
 import nvframe
 from nvframe import neurovault
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 from nvframe.mirror.loaders import load_corpus
 from nvframe.testing import NeuroVaultServer
-from nvframe.testing.corpus import synthetic_corpus
+from nvframe.testing.corpus.synthetic import synthetic_corpus
 
 
 @dataclass

@@ -13,9 +13,10 @@ import requests
 import urllib3
 
 import nvframe
-from nvframe import http, retry
 from nvframe.errors import DownloadError, PartialResultWarning
-from nvframe.http import Retry
+from nvframe.http import client as http
+from nvframe.http import retry
+from nvframe.http.retry import Retry
 
 
 class EndlessError(BaseException):

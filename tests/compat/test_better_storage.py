@@ -18,9 +18,9 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from nibabel.filebasedimages import ImageFileError
 
-from nvframe import storage
 from nvframe.errors import OfflineWarning, PartialResultWarning
 from nvframe.mirror.stored import StoredFile
+from nvframe.storage import local as storage
 
 ALL = {"image_terms": {}, "collection_terms": {}}
 

@@ -15,7 +15,8 @@ from nilearn.datasets._utils import get_dataset_dir
 from sklearn.utils import Bunch
 
 import nvframe
-from nvframe import layout, neurovault
+from nvframe import neurovault
+from nvframe.cache import layout
 from nvframe.errors import StorageError
 
 

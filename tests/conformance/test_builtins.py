@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from nvframe.errors import NvframeError
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 from nvframe.plugins import (
     KINDS,
     AnnotatorPlugin,
@@ -20,7 +20,7 @@ from nvframe.plugins import (
     ResultFormatPlugin,
     StorageBackendPlugin,
 )
-from nvframe.registry import default_registry
+from nvframe.plugins.registry import default_registry
 from nvframe.testing import (
     AnnotatorConformance,
     FilterConformance,

@@ -15,11 +15,11 @@ from nibabel.nifti1 import Nifti1Image
 from zarr.core.sync import sync as zarr_sync
 
 import nvframe
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 from nvframe.imaging import nifti
 from nvframe.testing import NeuroVaultServer, synthetic_corpus
-from nvframe.testing.brains import GRIDS, TASKS, Task, draw
-from nvframe.testing.fields import collection_metadata, decoded_words, image_metadata
+from nvframe.testing.corpus.brains import GRIDS, TASKS, Task, draw
+from nvframe.testing.corpus.fields import collection_metadata, decoded_words, image_metadata
 
 INHIBITION = Task(
     "response inhibition",

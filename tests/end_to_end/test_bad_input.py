@@ -4,7 +4,7 @@ import pytest
 
 import nvframe
 from nvframe import errors, fetch_neurovault, fetch_neurovault_ids
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import xarray as xr
 import nvframe
 from nvframe import neurovault
 from nvframe.errors import OfflineWarning, StorageError
-from nvframe.storage import FsspecStorage
+from nvframe.storage.remote import FsspecStorage
 
 pytestmark = pytest.mark.usefixtures("server")
 

@@ -7,7 +7,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 from nvframe.cli import app
-from nvframe.testing.brains import TASKS
+from nvframe.testing.corpus.brains import TASKS
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from nilearn.masking import unmask
 
 from nvframe.testing import NeuroVaultServer
-from nvframe.testing.brains import TASKS
+from nvframe.testing.corpus.brains import TASKS
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -16,7 +16,7 @@ import pytest
 
 from nvframe.imaging import nifti
 from nvframe.testing import NeuroVaultServer, synthetic_corpus
-from nvframe.testing.brains import TASKS
+from nvframe.testing.corpus.brains import TASKS
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/lab-bucket.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import nvframe.testing as kits
-from nvframe import hookspecs
-from nvframe.plugins import KINDS, Plugin
+from nvframe.plugins import KINDS, Plugin, hookspecs
 from nvframe.testing import checks, fixtures
 from nvframe.testing.conformance.base import Conformance
 

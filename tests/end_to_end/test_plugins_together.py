@@ -109,6 +109,7 @@ def test_they_use_what_is_open_to_all():
             "plugins",
             "storage",
             "types",
+            "urls",
         )
     }
     for path in (Path(__file__).parents[2] / "plugins").glob("*/src/**/*.py"):
@@ -123,7 +124,7 @@ def test_they_use_what_is_open_to_all():
 
 LISTING = """
 import json
-from nvframe.registry import default_registry
+from nvframe.plugins.registry import default_registry
 print(json.dumps([[r.kind, r.name, r.distribution, r.state, r.summary] for r in default_registry().listing()]))
 """
 ASKING = """

@@ -68,7 +68,7 @@ def test_the_plugin_is_found_by_its_entry_point(newcomer, tmp_path, monkeypatch)
     import tomllib
 
     import nvframe
-    from nvframe.registry import Registry
+    from nvframe.plugins.registry import Registry
 
     (group,) = tomllib.loads(block(containing="entry-points", language="toml"))["project"][
         "entry-points"
@@ -81,7 +81,7 @@ def test_the_plugin_is_found_by_its_entry_point(newcomer, tmp_path, monkeypatch)
     (tmp_path / "site/lab_tools.py").write_text(block(containing="# lab_tools.py"))
     monkeypatch.syspath_prepend(tmp_path / "site")
     registry = Registry()
-    for room in ("frame", "session"):
+    for room in ("frame", "pipeline.session"):
         monkeypatch.setattr(f"nvframe.{room}.default_registry", lambda: registry)
     frame = nvframe.fetch(max_images=2, processors=[("binarise", {"threshold": 4.0})])
     assert set(frame.load(0).get_fdata().ravel()) == {0.0, 1.0}

@@ -11,7 +11,7 @@ import xarray as xr
 
 import nvframe
 from nvframe.errors import StorageError
-from nvframe.results.shards import Target
+from nvframe.storage.target import Target
 from nvframe.testing import NeuroVaultServer
 
 LAB = {"profile": "lab"}

@@ -13,15 +13,16 @@ import orjson
 import pytest
 
 import nvframe
-from nvframe import fetch_neurovault, fetch_neurovault_ids, http
+from nvframe import fetch_neurovault, fetch_neurovault_ids
 from nvframe.errors import PartialResultWarning
 from nvframe.filters import GreaterThan
-from nvframe.http import Retry
+from nvframe.http import client as http
+from nvframe.http.retry import Retry
 from nvframe.mirror.app import create_app
 from nvframe.mirror.loaders import load_corpus
 from nvframe.mirror.server import Server
 from nvframe.testing import NeuroVaultServer, synthetic_corpus
-from nvframe.testing.exchange import collect, respond
+from nvframe.testing.server.exchange import collect, respond
 
 ALL = list(range(1001, 1013))
 EVERYTHING = {"max_images": None, "image_terms": {}, "collection_terms": {}}

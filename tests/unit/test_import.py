@@ -52,7 +52,7 @@ def test_importing_nvframe_loads_nothing_heavy():
     [
         "import nvframe; dir(nvframe), nvframe.__version__, nvframe.errors.Skip",
         "from nvframe import errors, options, set_options",
-        "import nvframe.filters, nvframe.http, nvframe.plugins, nvframe.contracts, nvframe.types",
+        "import nvframe.filters, nvframe.http.client, nvframe.plugins, nvframe.contracts, nvframe.types",
     ],
 )
 def test_what_needs_little_loads_little(code):

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nvframe.errors import AnnotationError
-from nvframe.http import HttpClient, Retry
+from nvframe.http.client import HttpClient
+from nvframe.http.retry import Retry
 from nvframe.types import ImageRecord
 
 URL = "https://neurosynth.org"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nvframe.errors import DownloadError
-from nvframe.http import HttpClient
+from nvframe.http.client import HttpClient
 
 FIRST_LIMIT = 200
 MAX_LIMIT = 1000

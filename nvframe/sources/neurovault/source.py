@@ -13,10 +13,12 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from nvframe.errors import DownloadError, SourceError
 from nvframe.filters import IsIn
-from nvframe.http import HttpClient, Retry, without_secrets
+from nvframe.http.client import HttpClient
+from nvframe.http.retry import Retry
 from nvframe.sources.neurovault.paging import Pager, Row
 from nvframe.sources.neurovault.terms import basic_collection_terms, basic_image_terms
 from nvframe.types import ByteStream, CollectionRecord, Failure, ImageRecord, Metadata
+from nvframe.urls import without_secrets
 
 NAME = "neurovault"
 URL = "https://neurovault.org"

@@ -12,7 +12,7 @@ import pytest
 
 from nvframe.errors import NvframeError, PluginError
 from nvframe.plugins import Plugin
-from nvframe.registry import check_parameters, load_factory
+from nvframe.plugins.registry import check_parameters, load_factory
 
 Result = TypeVar("Result")
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from nvframe.errors import DownloadError, IntegrityError, SourceError
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 from nvframe.plugins import MetadataSourcePlugin, Plugin
 from nvframe.testing.conformance.base import Conformance, at_once
 from nvframe.types import Failure, ImageRecord
@@ -66,7 +66,7 @@ class ImageBytesConformance(Conformance):
         self, source: Any, record: ImageRecord, truncate: Callable[[], None]
     ) -> None:
         """A body that ends too early is an error: a cut-off map is never stored."""
-        from nvframe.pipeline.download import Download
+        from nvframe.pipeline.worker.download import Download
 
         truncate()
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from nvframe.errors import PluginError
 from nvframe.plugins import KINDS, Plugin
-from nvframe.registry import default_registry, load_factory
+from nvframe.plugins.registry import default_registry, load_factory
 from nvframe.testing.conformance.annotator import AnnotatorConformance
 from nvframe.testing.conformance.base import Conformance
 from nvframe.testing.conformance.filter import FilterConformance

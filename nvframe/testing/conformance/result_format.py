@@ -12,7 +12,7 @@ import pytest
 from nvframe.contracts import FrameView, ResultFormat
 from nvframe.errors import NvframeError
 from nvframe.plugins import Plugin, ResultFormatPlugin
-from nvframe.storage import LocalStorage
+from nvframe.storage.local import LocalStorage
 from nvframe.testing.conformance.base import Conformance
 from nvframe.testing.conformance.frames import ExampleFrame, example_frame
 

@@ -169,7 +169,7 @@ class StorageConformance(Conformance):
                 )
             if verb == "local_path" and found is None:
                 continue
-            pytest.fail(f"{verb}({key!r}) must raise StorageError: nvframe.storage.checked_key does it")
+            pytest.fail(f"{verb}({key!r}) must raise StorageError: nvframe.storage.local.checked_key does it")
 
     def test_local_path_is_the_file(self, storage: Any, contents: Mapping[str, bytes]) -> None:
         """`local_path` is the file itself, or None where there is no file system."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nvframe.storage import LocalStorage, checked_key
+from nvframe.storage.keys import checked_key
+from nvframe.storage.local import LocalStorage
 from nvframe.testing import StorageConformance
 from nvframe.types import Entry
 

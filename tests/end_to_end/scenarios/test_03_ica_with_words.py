@@ -11,7 +11,7 @@ from sklearn.decomposition import FastICA
 
 from nvframe import fetch_neurovault
 from nvframe.errors import PartialResultWarning
-from nvframe.testing.brains import TASKS
+from nvframe.testing.corpus.brains import TASKS
 
 
 def test_components_are_named_by_the_words_of_their_maps(literature, data_dir):

@@ -15,12 +15,12 @@ import pytest
 
 from nvframe.errors import PluginError, SourceError, UnknownPluginError
 from nvframe.filters import GreaterThan, keep_all
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 from nvframe.pipeline.identity import plain
 from nvframe.pipeline.plan import MODES, checked_mode, checked_timeout, make_plan, make_query
-from nvframe.registry import default_registry
+from nvframe.plugins.registry import default_registry
 from nvframe.sources.neurovault.source import NeuroVault
-from nvframe.storage import FsspecStorage
+from nvframe.storage.remote import FsspecStorage
 
 SOURCE = NeuroVault("http://127.0.0.1:9")
 
@@ -314,7 +314,7 @@ def test_processors_that_are_alike_share_it(one, again):
 def test_an_identity_is_the_same_in_every_process():
     code = (
         "import functools, pathlib\n"
-        "from nvframe.layout import digest\n"
+        "from nvframe.cache.layout import digest\n"
         "from nvframe.pipeline.identity import plain\n"
         "import numpy as np\n"
         "f = lambda img, record: (img, {'a', 'b', 'c'}, None)\n"

@@ -16,11 +16,11 @@ import pytest
 import nvframe
 from nvframe.errors import DownloadError, IntegrityError, PartialResultWarning, StorageError
 from nvframe.filters import GreaterThan, IsIn, NotNull
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 from nvframe.imaging.nifti import encode
 from nvframe.pipeline import run as module
 from nvframe.sources.neurovault.source import NeuroVault
-from nvframe.storage import LocalStorage
+from nvframe.storage.local import LocalStorage
 from nvframe.testing import NeuroVaultServer, synthetic_corpus
 from nvframe.types import ByteStream, CollectionRecord, ImageRecord
 

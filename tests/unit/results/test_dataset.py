@@ -8,7 +8,7 @@ import xarray as xr
 
 import nvframe
 from nvframe.errors import GridMismatchError, PartialResultWarning
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 from nvframe.testing import NeuroVaultServer
 
 
@@ -245,7 +245,7 @@ def test_a_directory_that_links_to_itself_is_listed_once(tmp_path):
     (root / "collection_1" / "again").symlink_to(root)
     (root / "collection_2").symlink_to("collection_1")
     (root / "me").symlink_to(".")
-    storage = nvframe.storage.LocalStorage(str(root))
+    storage = nvframe.storage.local.LocalStorage(str(root))
     keys = [entry.key for entry in storage.list()]
     names = ["collection_metadata.json", "image_1.nii.gz", "image_1_metadata.json"]
     assert keys == [f"collection_{n}/{name}" for n in (1, 2) for name in names]

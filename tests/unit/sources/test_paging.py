@@ -6,7 +6,7 @@ import pytest
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from nvframe.errors import DownloadError
-from nvframe.http import Retry
+from nvframe.http.retry import Retry
 from nvframe.sources.neurovault import paging
 from nvframe.sources.neurovault.paging import Pager
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nvframe.credentials import advice, bare, travelling
+from nvframe.credentials import advice, travelling
 from nvframe.errors import DownloadError, SourceError
 from nvframe.http import without_secrets
 from nvframe.types import parsed_json
+from nvframe.urls import strip_credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ class Tree:
     def url(self) -> str:
         """The root without credentials: an absolute path, or a URL."""
         if "://" in self.root and not self.root.startswith("file://"):
-            return without_secrets(self.root) if self.root.startswith("http") else bare(self.root)
+            return (
+                without_secrets(self.root) if self.root.startswith("http") else strip_credentials(self.root)
+            )
         return self._path if hasattr(self, "_path") else self.root
 
     def url_of(self, path: str) -> str:
@@ -177,7 +180,7 @@ class Tree:
         what = (
             "is not there"
             if missing
-            else f"cannot be read: {type(error).__name__}: {bare(' '.join(str(error).split()))}"
+            else f"cannot be read: {type(error).__name__}: {strip_credentials(' '.join(str(error).split()))}"
         )
         retryable = not isinstance(error, FileNotFoundError | PermissionError)
         return DownloadError(f"{self.url_of(path)} {what}{self._advice}", retryable=retryable)

@@ -1,0 +1,1 @@
+"""The cache: what storage already holds, in nilearn's layout."""

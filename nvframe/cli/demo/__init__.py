@@ -1,0 +1,1 @@
+"""The command `nvframe demo`, and the picture that it draws."""

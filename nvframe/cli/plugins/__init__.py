@@ -1,0 +1,1 @@
+"""The commands `nvframe plugins`, `plugins check` and `plugins new`."""

@@ -1,0 +1,1 @@
+"""Concurrency: a bounded, ordered window of tasks, any executor, and reading ahead."""

@@ -1,0 +1,1 @@
+"""Selection: which images a query asks for. It runs on the caller's thread only."""

@@ -1,0 +1,1 @@
+"""A NeuroVault server on loopback, with faults on request."""
