@@ -86,6 +86,9 @@ class _ValueOperator:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.values))})"
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__}{self.values!r}"  # as nilearn prints it, a tuple's comma included
+
 
 class IsNull(_ValueOperator):
     """Equal to anything that is falsy: ``None``, ``""``, ``0``, ``[]``.

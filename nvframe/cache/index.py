@@ -140,8 +140,12 @@ class Index:
         # Readers of one that lies beside the data take no locks: it never changes, it is only replaced.
         mode = "ro&immutable=1" if self._place == "beside" else "ro"
         connection = _connect(f"file:{quote(str(local))}?mode={mode}")
-        if _schema(connection) == SCHEMA:
-            return connection
+        try:
+            if _schema(connection) == SCHEMA:
+                return connection
+        except BaseException:  # locked, or damaged
+            connection.close()
+            raise
         connection.close()
         return None
 
@@ -203,18 +207,24 @@ def _checksum(body: bytes) -> int:
 def _connect(uri: str) -> sqlite3.Connection:
     import sqlite3
 
-    return sqlite3.connect(uri, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
+    return sqlite3.connect(
+        uri, timeout=_BUSY_SECONDS, isolation_level=None, uri=True, check_same_thread=False
+    )
 
 
 def _in_memory(data: bytes) -> sqlite3.Connection:
     """Return a database in memory with the content of a file; one of another version is emptied."""
     connection = _connect(":memory:")
-    if data:
-        connection.deserialize(data)
-    if _schema(connection) != SCHEMA:
+    try:
+        if data:
+            connection.deserialize(data)
+        if _schema(connection) == SCHEMA:
+            return connection
+    except BaseException:  # damaged
         connection.close()
-        connection = _connect(":memory:")
-    return connection
+        raise
+    connection.close()
+    return _connect(":memory:")
 
 
 def _schema(connection: sqlite3.Connection) -> int:

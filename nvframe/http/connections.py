@@ -15,10 +15,15 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from nvframe import __version__
+
 MAX_CONNECTIONS = 32
 """To one host at a time; who needs one more waits for it."""
 
 _MAX_HOSTS = 64
+
+_USER_AGENT = f"nvframe/{__version__}"
+"""Tells a server's operators which program asks, and which version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,9 @@ class Connections:
             return route
 
     def _found(self, url: str) -> _Route:
-        asked = self._session.prepare_request(requests.Request("GET", url, headers={"User-Agent": "nvframe"}))
+        asked = self._session.prepare_request(
+            requests.Request("GET", url, headers={"User-Agent": _USER_AGENT})
+        )
         root = str(asked.url)
         found: Any = self._session.merge_environment_settings(root, {}, True, None, None)
         proxies, verify, cert = found["proxies"], found["verify"], found["cert"]

@@ -140,7 +140,7 @@ def checked_mode(mode: object) -> Mode:
     if mode.lower() not in MODES:
         near = difflib.get_close_matches(mode.lower(), MODES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}{hint}")
+        raise ValueError(f"'mode' must be one of {', '.join(map(repr, MODES))}, got {mode!r}{hint}")
     return cast("Mode", mode.lower())
 
 

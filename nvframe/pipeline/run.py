@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -82,9 +80,7 @@ def run(
     known: Sequence[tuple[ImageRecord, Metadata]] = (),
 ) -> RunResult:
     """Return what `query` finds, brought to the state that `plan` wants."""
-    only_reads = query.mode == "offline" and not plan.steps and not plan.annotators
-    with _collector_paused() if only_reads else nullcontext():
-        return _Run(query, plan, max_workers, observers, known).run(executor)
+    return _Run(query, plan, max_workers, observers, known).run(executor)
 
 
 def find(query: Query, plan: WorkPlan) -> RunResult:
@@ -313,25 +309,6 @@ class _Run:
                 observer(event)
             except Exception:
                 log.exception("an observer of the fetch failed; the fetch goes on")
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from looking, again and again, at a result that grows by thousands of records.
-
-    It took a quarter of a query over what is stored, and found nothing: no record points back.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        if gc.get_freeze_count() == 0:  # else they are the caller's, who wants them to stay frozen
-            gc.freeze()
-            gc.unfreeze()  # as old as can be without having been looked at one by one
-        gc.enable()
 
 
 def _lost(candidate: Candidate, error: BaseException) -> Turn:

@@ -64,7 +64,7 @@ class NvframeBackendEntrypoint(BackendEntrypoint):
         Returns
         -------
         xarray.Dataset
-            As from ``Frame.to_xarray``; of a Zarr as from ``xarray.open_zarr(url, chunks=None)``, but sooner.
+            As from ``Frame.to_xarray``; of a Zarr as from ``xarray.open_zarr(url, chunks=None)``.
 
         Raises
         ------

@@ -107,12 +107,10 @@ class Target:
                 directory.rmdir()
 
     def store(self) -> Any:
-        """Return zarr's store."""
-        from zarr.storage import FsspecStore, LocalStore
+        """Return zarr's store; it pickles without credentials, as the target does."""
+        from nvframe.storage.zarr_store import local_store, remote_store
 
-        if is_remote(self.url):
-            return FsspecStore.from_url(self.url, storage_options=dict(self.storage_options))
-        return LocalStore(self.url)
+        return remote_store(self) if is_remote(self.url) else local_store(self)
 
     def problem(self, what: str, error: Exception) -> StorageError:
         """Return the error for a place that cannot be reached, without secrets."""

@@ -1,6 +1,7 @@
 """What plugin authors rely on is written down: hooks, descriptor fields, checks, fixtures, the tutorial's files."""
 
 import dataclasses
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_every_field_of_a_descriptor_is_described():
     written = set(re.findall(r"^\| `(\w+)` \|", API.partition("## How plugins are found")[0], re.M))
     fields = {field.name for field in dataclasses.fields(Plugin)}
     assert written == fields
-    assert all(f"    {name} : " in (Plugin.__doc__ or "") for name in fields)
+    assert all(f"\n{name} : " in (inspect.getdoc(Plugin) or "") for name in fields)
     assert all(f"`{kind.__name__}`" in (ROOT / "docs/reference/hooks.md").read_text() for kind in KINDS)
 
 
@@ -79,7 +80,7 @@ def test_every_attribute_of_the_kits_is_described():
         "build",
     }
     assert set(re.findall(r"^\| `(\w+)` \|", API.partition("## The conformance kit")[2], re.M)) >= attributes
-    assert all(f"    {name} : " in (Conformance.__doc__ or "") for name in attributes)
+    assert all(f"\n{name} : " in (inspect.getdoc(Conformance) or "") for name in attributes)
 
 
 def test_every_fixture_is_described():

@@ -51,7 +51,9 @@ def write_whole(group: Group, name: str, variable: xr.Variable) -> None:
     """Write an array whole, in the place of one that is there."""
     values, attrs, fill = encoded(variable)
     rows = _COLUMN_ROWS if variable.ndim == 1 else _TABLE_ROWS
-    chunks = (rows if variable.dims[0] == "image" else max(1, len(values)), *variable.shape[1:])
+    # A table without columns has an axis of length 0, and zarr 3.2 refuses chunks of that length.
+    rest = (max(1, length) for length in variable.shape[1:])
+    chunks = (rows if variable.dims[0] == "image" else max(1, len(values)), *rest)
     array = group.create_array(
         name,
         shape=values.shape,
