@@ -17,7 +17,7 @@ class BunchFormat:
     Examples
     --------
     >>> failure_row(Failure("download", "neurovault", "11", "2", "https://x", "DownloadError", "404 Not Found"))
-    {'id': '11', 'collection_id': '2', 'stage': 'download', 'url': 'https://x', 'error': 'DownloadError: 404 Not Found'}
+    {'id': 11, 'collection_id': 2, 'stage': 'download', 'url': 'https://x', 'error': 'DownloadError: 404 Not Found'}
     """
 
     def build(self, frame_view: FrameView, *, vectorize_words: bool = True) -> Any:
@@ -46,15 +46,24 @@ class BunchFormat:
         )
         if vectorize_words:
             bunch.update(_words(frame_view))
-        bunch["failures"] = [failure_row(failure) for failure in frame_view.failures]
+        are_text = any(isinstance(meta.get("id"), str) for meta in frame_view.images_meta)
+        bunch["failures"] = [failure_row(failure, are_text) for failure in frame_view.failures]
         return bunch
 
 
-def failure_row(failure: Failure) -> dict[str, Any]:
-    """Return a failure as plain values, so that a Bunch reloads where nvframe is not installed."""
+def failure_row(failure: Failure, ids_are_text: bool = False) -> dict[str, Any]:
+    """Return a failure as plain values, so that a Bunch reloads where nvframe is not installed.
+
+    Ids have the type that they have in ``images_meta``: NeuroVault's are integers.
+    """
+
+    def identifier(text: str | None) -> int | str | None:
+        is_number = text is not None and text.isascii() and text.isdecimal()
+        return int(text) if is_number and not ids_are_text else text  # type: ignore[arg-type]
+
     return {
-        "id": failure.image_id,
-        "collection_id": failure.collection_id,
+        "id": identifier(failure.image_id),
+        "collection_id": identifier(failure.collection_id),
         "stage": failure.stage,
         "url": failure.url,
         "error": f"{failure.error_type}: {failure.message}",

@@ -43,6 +43,9 @@ RESERVED = frozenset(
 )
 _LONGEST_NAME = 60
 
+_INT64_DIGITS = 18
+"""Decimal digits that always fit an int64."""
+
 
 class DatasetFormat:
     """Builds a Dataset whose ``stat_map`` is read from the images' files when its values are asked for."""
@@ -177,7 +180,12 @@ def build_dataset(
     data = xr.Variable(
         ("image", "x", "y", "z"), indexing.LazilyIndexedArray(stack), {"long_name": "statistic"}
     )
-    coords = {**_space(lattice), **_image_coords(rows, kept), **_fields_of_view(lattice, places)}
+    coords = {
+        "image": _image_index(rows, kept),
+        **_space(lattice),
+        **_image_coords(rows, kept),
+        **_fields_of_view(lattice, places),
+    }
     dataset = xr.Dataset({"stat_map": data}, coords, _attrs([rows.images_meta[i] for i in kept]))
     return Built(dataset, kept, places, lattice)
 
@@ -283,6 +291,16 @@ def _fields_of_view(lattice: Lattice, places: Sequence[Place]) -> dict[str, Any]
         name: (("image",), outermost(*divmod(i, 2)), {"units": "mm", "long_name": "own field of view"})
         for i, name in enumerate(FIELD_OF_VIEW)
     }
+
+
+def _image_index(rows: Rows, kept: Sequence[int]) -> Any:
+    """Return the ids as an index, by which xarray aligns two Datasets: integers where all ids are decimal."""
+    import numpy as np
+
+    ids = [str(rows.images_meta[i].get("id")) for i in kept]
+    are_numbers = all(id_.isdecimal() and id_.isascii() and len(id_) <= _INT64_DIGITS for id_ in ids)
+    values = np.array(ids, dtype=np.int64) if are_numbers else np.array(ids, dtype=object)
+    return (("image",), values, {"long_name": "id of the image in its source"})
 
 
 def _image_coords(rows: Rows, kept: Sequence[int]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
@@ -100,7 +101,11 @@ def _of_zarr(url: str, storage_options: dict[str, Any] | None) -> Any:
 
 
 def _of_files(storage: Storage, role: str | None, join: str, on_mismatch: str) -> Any:
-    cache = Cache(storage)
+    with closing(Cache(storage)) as cache:
+        return _of_cache(cache, storage, role, join, on_mismatch)
+
+
+def _of_cache(cache: Cache, storage: Storage, role: str | None, join: str, on_mismatch: str) -> Any:
     stored = [image for cid in cache.collection_ids() for image in cache.images(cid)]
     if not stored:
         raise FileNotFoundError(f"no stored image below {storage.url}")
@@ -113,7 +118,6 @@ def _of_files(storage: Storage, role: str | None, join: str, on_mismatch: str) -
         [cache.collection(image.collection_id) or {} for image, _ in pairs],
         storage,
     )
-    cache.close()
     without = [image for image, roles in zip(stored, present, strict=True) if chosen not in roles]
     lost = [*cache.failures, *(_without(image, chosen, storage) for image in without)]
     built = build_dataset(rows, lost, join, on_mismatch, "float32")

@@ -219,7 +219,7 @@ def test_a_bad_row_costs_itself_only(sides, server, monkeypatch, defect_of_nilea
     assert ids_of(found) == [1001, 1003, 1005, 1006, 1007, 1009, 1010, 1011]
     assert len(ours.listings) < 20
     failure = found.failures[0]
-    assert failure["collection_id"] == "1"
+    assert failure["collection_id"] == 1
     assert "from row 1 on" in failure["error"]
     assert "500" in failure["error"]
     assert categories(ours) == [PartialResultWarning]

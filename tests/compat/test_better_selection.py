@@ -202,7 +202,7 @@ def test_unknown_and_private_ids_are_reported(sides, server, defect_of_nilearn):
     found = ours.fetch_ids(**call)
     assert ids_of(found) == [1001]
     lost = [(each["collection_id"], each["id"]) for each in found.failures]
-    assert lost == [("2", None), ("77", None), (None, "999999"), (None, "1006")]
+    assert lost == [(2, None), (77, None), (None, 999999), (None, 1006)]
     reasons = [each["error"] for each in found.failures]
     assert "403" in reasons[0]
     assert "You do not have permission" in reasons[0]

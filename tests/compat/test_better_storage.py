@@ -64,7 +64,7 @@ def test_what_is_no_image_is_never_cached(sides, server, kind, defect_of_nilearn
     found = ours.fetch_ids(image_ids=[1001, 1002])
     assert ids_of(found) == [1002]
     assert ours.files("*1001*") == []
-    assert [(each["id"], each["stage"]) for each in found.failures] == [("1001", "verify")]
+    assert [(each["id"], each["stage"]) for each in found.failures] == [(1001, "verify")]
     assert [each.category for each in ours.warnings] == [PartialResultWarning]
     assert ours.media.count("motor_1001.nii.gz") == 2  # once more, in case a proxy answered
 
@@ -189,7 +189,7 @@ def test_an_unreadable_sidecar_is_one_failure(sides, server, defect_of_nilearn):
         nilearn.fetch(mode="offline")
     found = ours.fetch(mode="offline")
     assert ids_of(found) == [1001, 1003]
-    assert [each["id"] for each in found.failures] == ["1002"]
+    assert [each["id"] for each in found.failures] == [1002]
     assert "image_1002_metadata.json is damaged" in ours.said
     # and with a server it is mended
     (ours.root / "collection_1/collection_metadata.json").write_bytes(b"")
@@ -272,7 +272,7 @@ def test_nothing_temporary_survives_and_one_failure_stays_one(
         nilearn.fetch(mode="offline", resample=True)
     found = ours.fetch(mode="offline", resample=True)
     assert {1001} <= set(ids_of(found)) <= {1001, 1002}
-    assert "1003" in {each["id"] for each in found.failures}
+    assert 1003 in {each["id"] for each in found.failures}
     assert all(nib.load(path).affine[0, 0] == 3 for path in found.images)
 
 

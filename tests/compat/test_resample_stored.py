@@ -152,7 +152,7 @@ def test_an_image_wholly_outside_is_one_failure(sides, serve, catalogue, tmp_pat
         assert nilearn.warnings == []
     found = ours.fetch(collection_id=1, resample=True)
     assert [m["id"] for m in found.images_meta] == [1001, 1003]
-    assert [(each["id"], each["stage"]) for each in found.failures] == [("1002", "process")]
+    assert [(each["id"], each["stage"]) for each in found.failures] == [(1002, "process")]
     assert "wholly outside" in found.failures[0]["error"]
 
 

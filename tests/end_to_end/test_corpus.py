@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of real 
 COLLECTIONS = (1, 2, 3, 6, 7, 8, 9, 10, 132)
 FOUR_D_AND_MORE = {4}
 SURFACES = {48}
-UNAVAILABLE = {"38", "63"}
-RENAMED = {"1107"}  # its metadata name a file that the corpus holds under another name
+UNAVAILABLE = {38, 63}
+RENAMED = {1107}  # its metadata name a file that the corpus holds under another name
 
 
 @pytest.fixture(scope="module")

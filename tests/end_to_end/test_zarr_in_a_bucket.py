@@ -56,8 +56,8 @@ def read_by(requests):
     return {tuple(each.partition("?")[0].split(" ")) for each in requests}
 
 
-# An index is made of the axes, and xarray looks at the ends of dates to choose their type.
-_COLUMNS_READ = ("zarr.json", "add_date/c/0", "modify_date/c/0")
+# Indexes are made of the axes and of the ids, and xarray looks at the ends of dates to choose their type.
+_COLUMNS_READ = ("zarr.json", "image/c/0", "add_date/c/0", "modify_date/c/0")
 
 
 def test_opening_a_zarr_of_rows_reads_its_document_and_dates(frame, make_bucket, traffic):

@@ -165,7 +165,7 @@ def test_rubbish_with_status_200_is_never_cached(server, call, tmp_path, fault):
     server.faults.add(fault, "_1002", times=None)
     bunch = call(fetch_neurovault_ids, collection_ids=[1])
     assert ids(bunch) == [1001, 1003, 1004]
-    assert [failure["id"] for failure in bunch.failures] == ["1002"]
+    assert [failure["id"] for failure in bunch.failures] == [1002]
     assert files(tmp_path, "*1002*") == []
     server.clear()
     assert ids(call(fetch_neurovault_ids, collection_ids=[1])) == ALL[:4]
@@ -328,9 +328,9 @@ def test_unknown_and_private_ids_are_reported(server, call):
     bunch = call(fetch_neurovault_ids, collection_ids=[3, 77], image_ids=[1001, 1009, 424242])
     assert ids(bunch) == [1001]
     told = {failure["id"] or failure["collection_id"]: failure["error"] for failure in bunch.failures}
-    assert list(told) == ["3", "77", "1009", "424242"]
-    assert "permission" in told["3"]
-    assert all("Not found" in told[each] for each in ("77", "1009", "424242"))
+    assert list(told) == [3, 77, 1009, 424242]
+    assert "permission" in told[3]
+    assert all("Not found" in told[each] for each in (77, 1009, 424242))
 
 
 def test_a_mistyped_keyword_warns_with_near_names(server, call):

@@ -43,7 +43,9 @@ def open_zarr(target: Target) -> xr.Dataset:
         )
     consolidated = document.get("consolidated_metadata")
     _refuse_unsafe(document, url)
-    dataset: xr.Dataset = xr.open_zarr(target.store(), chunks=None, consolidated=bool(consolidated), zarr_format=3)
+    dataset: xr.Dataset = xr.open_zarr(
+        target.store(), chunks=None, consolidated=bool(consolidated), zarr_format=3
+    )
     dataset.encoding["source"] = url
     return dataset
 

@@ -34,7 +34,7 @@ def plan(**given):
 
 
 BAD_QUERIES = {
-    "mode": ({"mode": "downlaod_new"}, ValueError, "mode must be one of .*did you mean 'download_new'"),
+    "mode": ({"mode": "downlaod_new"}, ValueError, "'mode' must be one of .*did you mean 'download_new'"),
     "mode None": ({"mode": None}, TypeError, "mode must be a str"),
     "terms list": ({"image_terms": [1]}, TypeError, "image_terms must be a dict .* got list"),
     "terms str": ({"collection_terms": "id=3"}, TypeError, "collection_terms must be a dict .* got str"),
