@@ -80,7 +80,7 @@ def _asked(url: str, expected: int, query: dict[str, Any]) -> dict[str, float]:
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     told: dict[str, float] = json.loads(done.stdout)
     if told["found"] != expected:
-        raise RuntimeError(f"{query} found {told['found']} of {expected} images: this is no measurement")
+        raise RuntimeError(f"{query} found {told['found']} of {expected} images: this is not a measurement")
     return told
 
 

@@ -54,7 +54,7 @@ def our_fetch(directory: Path, expected: int, workers: int | None = None, **quer
 
 def _checked(bunch: Any, expected: int) -> Any:
     if len(bunch.images) != expected:
-        raise RuntimeError(f"{len(bunch.images)} of {expected} images came: this is no measurement")
+        raise RuntimeError(f"{len(bunch.images)} of {expected} images came: this is not a measurement")
     return bunch
 
 

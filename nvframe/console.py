@@ -39,7 +39,7 @@ def log_to_console(verbose: int) -> Iterator[None]:
 
 
 class ProgressBar:
-    """Draws work as one line on standard error: images, failures, bytes; nothing where that is no terminal."""
+    """Draws work as one line on standard error: images, failures, bytes; nothing where that is not a terminal."""
 
     def __init__(self, doing: str = "fetching") -> None:
         from rich.console import Console

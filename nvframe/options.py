@@ -66,7 +66,7 @@ def set_options(**options: Any) -> Iterator[None]:
     TypeError
         For an option that does not exist.
     ValueError
-        For an `index` that is none of the three.
+        For an `index` that is not one of the three.
 
     Examples
     --------

@@ -24,9 +24,9 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def parsed_json(data: bytes) -> Any:
-    """Return the value of a JSON document; ValueError if it is none.
+    """Return the value of a JSON document; ValueError if it is invalid.
 
-    NaN and Infinity are no JSON, but Python writes them: so does nilearn into its caches, and so may a server.
+    NaN and Infinity are not JSON, but Python writes them: so does nilearn into its caches, and so may a server.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def parsed_json(data: bytes) -> Any:
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """Return the object that a JSON document is; ValueError if it is none.
+    """Return the object that a JSON document is; ValueError if it is invalid.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def checked_id(value: object) -> str:
     Raises
     ------
     SourceError
-        If `value` could leave its directory or is no id at all.
+        If `value` could leave its directory or is not an id at all.
 
     Examples
     --------
@@ -91,13 +91,13 @@ def checked_id(value: object) -> str:
     >>> checked_id("../../x")
     Traceback (most recent call last):
     ...
-    nvframe.errors.SourceError: '../../x' is no valid id: ids are 1 to 128 of A-Z a-z 0-9 . _ -
+    nvframe.errors.SourceError: '../../x' is not a valid id: ids are 1 to 128 of A-Z a-z 0-9 . _ -
     """
     if type(value) is str and value.isalnum() and value.isascii() and len(value) <= 128:
         return value  # nearly every id, and one is checked for every key that is made
     text = str(value)
     if isinstance(value, bool) or not _ID.fullmatch(text) or set(text) == {"."}:
-        raise SourceError(f"{value!r:.160} is no valid id: ids are 1 to 128 of A-Z a-z 0-9 . _ -")
+        raise SourceError(f"{value!r:.160} is not a valid id: ids are 1 to 128 of A-Z a-z 0-9 . _ -")
     return text
 
 

@@ -77,7 +77,7 @@ def _fetch(side: str, url: str, directory: str, images: int) -> None:
         with sides.pointed_at(url):
             found = sides.nilearn.fetch_neurovault(**query)
     if len(found.images) != images:
-        raise RuntimeError(f"{len(found.images)} of {images} images came: this is no measurement")
+        raise RuntimeError(f"{len(found.images)} of {images} images came: this is not a measurement")
 
 
 def _main(side: str, url: str, directory: str, images: str) -> None:

@@ -195,7 +195,7 @@ def _plain(asset: Asset) -> dict[str, Any]:
 
 
 def _is_whole(asset: dict[str, Any]) -> bool:
-    """Tell whether an affine came through as numbers: NaN is no JSON, and such a file is read each time."""
+    """Tell whether an affine came through as numbers: NaN is not JSON, and such a file is read each time."""
     return not any(None in row for row in asset["affine"])
 
 

@@ -21,7 +21,7 @@ from nvframe.types import ORIGINAL, Asset, Entry, Failure, parsed_json
 if TYPE_CHECKING:
     from nvframe.contracts import Storage
 
-# What else lies in a directory that people use, such as "collection_1 (copy)", is none of ours.
+# What else lies in a directory that people use, such as "collection_1 (copy)", is not ours.
 _COLLECTION = re.compile(r"collection_([A-Za-z0-9._-]{1,128})")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

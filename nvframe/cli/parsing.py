@@ -44,7 +44,7 @@ def scalar(text: str) -> Any:
 
 def _json(text: str) -> Any:
     def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not JSON")
 
     try:
         return json.loads(text, parse_constant=refuse)
@@ -63,7 +63,7 @@ def condition(text: str) -> Condition:
     found = _CONDITION.fullmatch(text)
     if found is None:
         raise click.BadParameter(
-            f"{text!r} is no condition: write FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE or FIELD~TEXT"
+            f"{text!r} is not a condition: write FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE or FIELD~TEXT"
         )
     field, sign, value = found["field"].strip(), found["operator"], found["value"]
     if sign == "=":
@@ -74,7 +74,7 @@ def condition(text: str) -> Condition:
         try:
             re.compile(value)
         except re.error as error:
-            raise click.BadParameter(f"{value!r} is no regular expression: {error}") from error
+            raise click.BadParameter(f"{value!r} is not a regular expression: {error}") from error
     return field, getattr(filters, _OPERATORS[sign])(value if "~" in sign else scalar(value))
 
 
@@ -120,7 +120,7 @@ def shard(text: str) -> tuple[int, int]:
     """
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise click.BadParameter(f"{text!r} is no part: write 0/8 to 7/8 for eight jobs")
+        raise click.BadParameter(f"{text!r} is not a part: write 0/8 to 7/8 for eight jobs")
     return int(index), int(count)
 
 

@@ -54,10 +54,10 @@ def broken(error: BrokenExecutor) -> NvframeError:
     Examples
     --------
     >>> print(broken(BrokenExecutor("killed")))
-    the executor broke down (killed): a worker was killed, perhaps for want of memory. What is stored stays: ...
+    the executor broke down (killed): a worker was killed, perhaps for lack of memory. What is stored stays: ...
     """
     return NvframeError(
-        f"the executor broke down ({error}): a worker was killed, perhaps for want of memory. What is stored "
+        f"the executor broke down ({error}): a worker was killed, perhaps for lack of memory. What is stored "
         "stays: run the same call again, with a new executor and fewer workers"
     )
 

@@ -172,7 +172,7 @@ class HttpClient:
         try:
             return parsed_json(body)
         except ValueError as error:
-            what = "an HTML page" if "html" in kind or body.lstrip()[:1] == b"<" else "no valid JSON"
+            what = "an HTML page" if "html" in kind or body.lstrip()[:1] == b"<" else "invalid JSON"
             raise DownloadError(f"{without_secrets(answer.url)} answered {what}", retryable=True) from error
 
     @contextmanager
@@ -253,7 +253,7 @@ class HttpClient:
             parts, own = urlsplit(url), urlsplit(self.base_url)
             own_host = parts.scheme in ("http", "https") and parts.hostname == own.hostname
         except ValueError as error:
-            raise DownloadError(f"{without_secrets(url):.200} is no valid URL") from error
+            raise DownloadError(f"{without_secrets(url):.200} is not a valid URL") from error
         if not (parts.scheme == "https" and parts.hostname) and not own_host:
             raise DownloadError(
                 f"refused to follow a link to {without_secrets(url):.200}: "

@@ -39,7 +39,7 @@ def decompress(data: bytes, max_bytes: int | None = None) -> bytes:
     Raises
     ------
     IntegrityError
-        If `data` is no NIfTI file, is cut off, damaged, or followed by something else.
+        If `data` is not a NIfTI file, is cut off, damaged, or followed by something else.
 
     Examples
     --------

@@ -60,7 +60,7 @@ def resample(
     Raises
     ------
     ValueError
-        If the interpolation or the target is none.
+        If the interpolation or the target is invalid.
     ProcessingError
         If the image cannot be resampled: fewer than three dimensions, colours, no usable affine, or a
         target that lies wholly beyond it.
@@ -121,7 +121,7 @@ def checked_order(interpolation: str) -> int:
     1
     """
     if interpolation not in ORDERS:
-        raise ValueError(f"interpolation {interpolation!r} is none of {', '.join(map(repr, ORDERS))}")
+        raise ValueError(f"interpolation {interpolation!r} is not one of {', '.join(map(repr, ORDERS))}")
     return ORDERS[interpolation]
 
 

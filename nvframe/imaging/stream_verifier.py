@@ -52,7 +52,7 @@ class Arriving:
         Raises
         ------
         IntegrityError
-            As soon as it is sure that this is no image, or damaged.
+            As soon as it is sure that this is not an image, or damaged.
         """
         if not self._arrived and not self.is_packed:
             data, self._begun = self._begun + data, b""

@@ -51,7 +51,7 @@ def create_app(catalogue: Catalogue, *, base_url: str | None = None) -> Starlett
 
     Notes
     -----
-    Unlike NeuroVault's, its lists are ordered by id, an id that is no number is 404 for collections too
+    Unlike NeuroVault's, its lists are ordered by id, an id that is not a number is 404 for collections too
     (there: 500), and files come with a strong ETag and in ranges. Filters in the query are ignored, as
     there. ``/api/decode/`` answers ``{"data": {"values": {}}}`` where an image has no stored words, and
     404 for an unknown image.

@@ -80,7 +80,7 @@ class StoredCatalogue:
         self._words[image_id] = stored
 
     def add_collection(self, metadata: Metadata) -> None:
-        """Add a collection's metadata; KeyError, TypeError or SourceError if it is none."""
+        """Add a collection's metadata; KeyError, TypeError or SourceError if it is invalid."""
         collection_id = checked_id(metadata["id"])
         urls = {"url": f"{BASE}/collections/{collection_id}/"}
         if metadata.get("download_url"):

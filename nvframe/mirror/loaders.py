@@ -196,6 +196,6 @@ def _document(stored: StoredFile) -> Any:
         try:
             return orjson.loads(content)
         except orjson.JSONDecodeError:
-            return json.loads(content)  # nilearn writes NaN and Infinity, which are no JSON
+            return json.loads(content)  # nilearn writes NaN and Infinity, which are not JSON
     except (OSError, ValueError, RecursionError) as error:
         return error

@@ -31,10 +31,10 @@ _MEMBERS = (
 
 
 def checked_source(source: Any) -> MetadataSource:
-    """Return `source`, or raise PluginError where it is none, or would be stored outside the data directory."""
+    """Return `source`, or raise PluginError where it is not a source, or would be stored outside the data directory."""
     lacking = [member for member in _MEMBERS if not hasattr(source, member)]
     if lacking:
-        raise PluginError(f"{source!r:.80} is no metadata source: it has no {', '.join(lacking)}")
+        raise PluginError(f"{source!r:.80} is not a metadata source: it has no {', '.join(lacking)}")
     try:
         _check_id(source.name)
     except SourceError as error:
@@ -47,11 +47,11 @@ _NEEDED = ("name", "needs_network", "needs_image", "sidecar_name", "metadata_key
 
 
 def check_annotators(annotators: Sequence[Any]) -> None:
-    """Raise PluginError for what is no annotator, and where two files, of images or annotators, would be one."""
+    """Raise PluginError for what is not an annotator, and where two files, of images or annotators, would be one."""
     for each in annotators:
         lacking = [member for member in _NEEDED if not hasattr(each, member)]
         if lacking:
-            raise PluginError(f"{each!r:.80} is no annotator: it has no {', '.join(lacking)}")
+            raise PluginError(f"{each!r:.80} is not an annotator: it has no {', '.join(lacking)}")
         name = each.sidecar_name
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]*\{id\}[A-Za-z0-9._-]*\.json", name):
             raise PluginError(
@@ -77,11 +77,11 @@ class Border:
         self.name = source.name
 
     def collections(self, terms: Metadata) -> Iterator[CollectionRecord | Failure]:
-        """Yield the source's collections; what is none, or went wrong, is a Failure among them."""
+        """Yield the source's collections; what is invalid, or went wrong, is a Failure among them."""
         return self._listed(lambda: self._source.collections(terms), CollectionRecord, None)
 
     def images(self, collection: CollectionRecord | None) -> Iterator[ImageRecord | Failure]:
-        """Yield a collection's images; what is none, or went wrong, is a Failure among them."""
+        """Yield a collection's images; what is invalid, or went wrong, is a Failure among them."""
         where = collection.id if collection else None
         return self._listed(lambda: self._source.images(collection), ImageRecord, where)
 
@@ -147,5 +147,5 @@ def _checked(found: Any, kind: type[Record]) -> Record:
 
 def _check_id(value: object) -> None:
     if not isinstance(value, str):
-        raise SourceError(f"the id {value!r:.80} is no str")
+        raise SourceError(f"the id {value!r:.80} is not a str")
     checked_id(value)

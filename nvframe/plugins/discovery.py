@@ -179,7 +179,7 @@ def hookimpls(module: Any) -> Iterator[tuple[type[Plugin], Callable[[], Any]]]:
 
 
 def yielded(kind: type[Plugin], function: Callable[[], Any]) -> Iterator[Plugin]:
-    """Yield what a hookimpl yields, or raise PluginError where that is no descriptor of its kind."""
+    """Yield what a hookimpl yields, or raise PluginError where that is not a descriptor of its kind."""
     for plugin in function():
         if not isinstance(plugin, kind):
             raise PluginError(f"nvframe_{kind.plural} yielded {plugin!r}, not a {kind.__name__}")

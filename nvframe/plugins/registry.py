@@ -240,7 +240,7 @@ def _key(registered: Registered) -> tuple[str, str]:
 
 
 def _in_conflict(found: list[Registered]) -> bool:
-    """Tell whether several packages claim a name that is no built-in's."""
+    """Tell whether several packages claim a name that is not a built-in's."""
     return not found[0].builtin and len({each.distribution for each in found}) > 1
 
 

@@ -38,19 +38,21 @@ def target_grid(target: Any) -> tuple[tuple[tuple[float, ...], ...], tuple[int, 
     except (TypeError, ValueError):
         affine = np.empty(0)
     if affine.shape not in ((3, 3), (4, 4)) or not np.isfinite(affine).all() or not np.linalg.det(affine):
-        raise ValueError(f"{target!r:.160} is no grid: give a name, a NIfTI file or image, or an affine")
+        raise ValueError(f"{target!r:.160} is not a grid: give a name, a NIfTI file or image, or an affine")
     return tuple(tuple(float(x) for x in row) for row in affine), shape
 
 
 def volume(img: Any, record: ImageRecord) -> Any:
-    """Return the voxels of a volume, or raise for what is none."""
+    """Return the voxels of a volume, or raise if there are none."""
     import numpy as np
 
     if str(record.metadata.get("data_origin")).lower() == "surface":
         raise Skip("a surface map has no volume")
     data = np.asanyarray(img.dataobj)
     if data.ndim < 3 or data.dtype.kind not in "iuf":
-        raise ProcessingError(f"an image of shape {data.shape} and type {data.dtype} is no volume of numbers")
+        raise ProcessingError(
+            f"an image of shape {data.shape} and type {data.dtype} is not a volume of numbers"
+        )
     return data
 
 

@@ -130,7 +130,7 @@ class Accessor:
         GridMismatchError
             If the mask lies on another lattice; says how to resample.
         ValueError
-            If the mask is empty, is no volume of two values, or there are no maps on ``(image, x, y, z)``.
+            If the mask is empty, is not a volume of two values, or there are no maps on ``(image, x, y, z)``.
         """
         return masked(stat_map(self._array), mask_img, fill)
 

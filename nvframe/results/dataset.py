@@ -208,7 +208,7 @@ def _check_volume(asset: Asset, meta: Metadata) -> None:
     if len(asset.shape) < 3 or any(n != 1 for n in asset.shape[3:]):
         raise IntegrityError(f"shape {asset.shape} is not one volume; select a volume with a processor")
     if not _is_real(asset.dtype):
-        raise IntegrityError(f"data type {asset.dtype} is no real number")
+        raise IntegrityError(f"data type {asset.dtype} is not a real number")
 
 
 def _is_real(dtype: str) -> bool:

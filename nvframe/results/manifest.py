@@ -49,7 +49,7 @@ class ManifestFormat:
         Raises
         ------
         StorageError
-            If a file that is no manifest of the same dataset lies at `url`, or it cannot be written.
+            If a file that is not a manifest of the same dataset lies at `url`, or it cannot be written.
         NvframeError
             If the frame comes from a search: nothing is stored then.
 
@@ -87,7 +87,7 @@ def _rows_of(storage: Storage, name: str, root: str) -> dict[str, dict[str, Any]
     except (ValueError, TypeError, KeyError):
         pass
     raise StorageError(
-        f"{storage.url}/{name} is no manifest of {root}: name another file, or replace it with overwrite=True"
+        f"{storage.url}/{name} is not a manifest of {root}: name another file, or replace it with overwrite=True"
     )
 
 

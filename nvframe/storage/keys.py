@@ -24,7 +24,7 @@ def checked_key(key: str) -> str:
     >>> checked_key("../secret")
     Traceback (most recent call last):
     ...
-    nvframe.errors.StorageError: '../secret' is no valid key
+    nvframe.errors.StorageError: '../secret' is not a valid key
     """
     if _USUAL_KEY.fullmatch(key):
         return key
@@ -32,5 +32,5 @@ def checked_key(key: str) -> str:
     # One object has one key: "a//b" and "./a/b" would be others to an object store than to a file system.
     odd = key != "/".join(parts) or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key
     if not parts or odd or re.match(r"[A-Za-z]:", key):
-        raise StorageError(f"{key!r:.200} is no valid key")
+        raise StorageError(f"{key!r:.200} is not a valid key")
     return key

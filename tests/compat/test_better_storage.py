@@ -54,7 +54,7 @@ def test_what_is_no_image_is_never_cached(sides, server, kind, defect_of_nilearn
     """B: an HTML page or a cut-off body with status 200 is cached as NIfTI; here verified before published."""
     nilearn, ours = sides(server)
     server.faults.add(kind, "_1001.nii", times=None)
-    with defect_of_nilearn("caches what is no image"):
+    with defect_of_nilearn("caches what is not an image"):
         rubbish = nilearn.fetch_ids(image_ids=[1001, 1002]).images[-2:]
         assert len(rubbish) == 2
         assert nilearn.files("*1001.nii.gz") == ["collection_1/image_1001.nii.gz"]
@@ -320,7 +320,7 @@ def test_an_id_of_the_server_is_no_path(sides, serve, kind, tmp_path, defect_of_
     found = ours.fetch(max_images=None)
     lost = {1005, 1006, 1007} if kind == "collections" else {1006}
     assert set(ids_of(found)) == {1001, 1002, 1003, 1005, 1006, 1007, 1009, 1010, 1011} - lost
-    assert "is no NeuroVault id" in found.failures[0]["error"]
+    assert "is not a NeuroVault id" in found.failures[0]["error"]
     assert [p.name for p in ours.directory.parent.iterdir()] == ["data"]
     assert [p.name for p in ours.directory.iterdir()] == ["neurovault"]
     assert {p.name for p in ours.root.iterdir()} <= {f"collection_{n}" for n in (1, 2, 3)}

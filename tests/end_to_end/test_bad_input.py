@@ -94,7 +94,7 @@ def test_ids_that_are_none_are_failures_of_their_own(nvframe_server, tmp_path):
     assert len(maps.images) == 1
     reasons = {failure["id"]: failure["error"] for failure in maps.failures}
     assert "Not found" in reasons[999999]
-    assert "no NeuroVault id" in reasons["ABCDEFGH"]
+    assert "not a NeuroVault id" in reasons["ABCDEFGH"]
     assert "id" in reasons["../../etc/passwd"]
 
 

@@ -237,4 +237,4 @@ def test_a_part_that_does_not_exist_is_refused(shard, tmp_path):
     command = [sys.executable, "-m", "nvframe", "fetch", "--data-dir", tmp_path, "--shard", shard]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "is no part: write 0/8 to 7/8" in done.stderr
+    assert "is not a part: write 0/8 to 7/8" in done.stderr

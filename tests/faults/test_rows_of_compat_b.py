@@ -384,7 +384,7 @@ def test_an_id_never_becomes_a_path(call, monkeypatch, tmp_path, hostile):
         point_at(server, monkeypatch)
         bunch = call(**EVERYTHING)
     assert bunch.images == []
-    assert ["is no NeuroVault id" in failure["error"] for failure in bunch.failures] == [True, True]
+    assert ["is not a NeuroVault id" in failure["error"] for failure in bunch.failures] == [True, True]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

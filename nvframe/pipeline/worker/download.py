@@ -29,7 +29,7 @@ MAX_RAW_BYTES = 2 << 30
 _CHECKSUMS = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
 
 INTEGRITY_TRIES = 2
-"""Downloads of a file that arrives complete but is no image: once more, in case a proxy answered."""
+"""Downloads of a file that arrives complete but is not an image: once more, in case a proxy answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Download:
             raise DownloadError(f"the server {what}", retryable=True)
 
     def _take(self, chunk: bytes) -> None:
-        """Keep what arrived; a body that is no image, or goes on beyond what its header promises, ends here."""
+        """Keep what arrived; a body that is not an image, or goes on beyond what its header promises, ends here."""
         self._chunks.append(chunk)
         self._length += len(chunk)
         self.received += len(chunk)

@@ -121,7 +121,7 @@ class Cube:
         self._anew = anew
 
     def plan(self) -> Plan | None:
-        """Return what is there; None where there is nothing, or nothing that was begun in earnest.
+        """Return what is there; None where there is nothing, or nothing that was completely begun.
 
         Raises
         ------
@@ -131,11 +131,13 @@ class Cube:
         attributes, names = self._look()
         if attributes is None and names and self._anew:
             url = strip_credentials(self._target.url)
-            raise StorageError(f"something that is no Zarr lies at {url}: remove it yourself, if you mean to")
+            raise StorageError(
+                f"something that is not a Zarr lies at {url}: remove it yourself, if you mean to"
+            )
         if self._anew or (attributes is None and not names):
             return None
         if attributes is None or MARK not in attributes:
-            what = "another Zarr" if attributes is not None else "something that is no Zarr"
+            what = "another Zarr" if attributes is not None else "something that is not a Zarr"
             raise StorageError(
                 f"{what} lies at {strip_credentials(self._target.url)}: name an empty place{_OR_OVERWRITE}"
             )

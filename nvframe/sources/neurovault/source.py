@@ -42,7 +42,7 @@ class NeuroVault:
     Raises
     ------
     SourceError
-        If the URL is no http(s) URL.
+        If the URL is not an http(s) URL.
 
     Notes
     -----
@@ -62,7 +62,7 @@ class NeuroVault:
     def __init__(self, url: str | None = None, timeout: float = 10.0, retry: Retry | None = None) -> None:
         base = url or os.environ.get(URL_VARIABLE) or URL
         if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).hostname:
-            raise SourceError(f"{without_secrets(base)!r} is no http or https URL: check {URL_VARIABLE}")
+            raise SourceError(f"{without_secrets(base)!r} is not an http or https URL: check {URL_VARIABLE}")
         self.client = HttpClient(base, timeout, retry)
 
     @property
@@ -185,7 +185,7 @@ def _decimal(value: object) -> str:
     text = str(value)
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,18}", text):
         raise SourceError(
-            f"{value!r:.80} is no NeuroVault id: ids are whole numbers, and private collections' tokens are not opened"
+            f"{value!r:.80} is not a NeuroVault id: ids are whole numbers; tokens of private collections are not opened"
         )
     return str(int(text))
 
@@ -194,7 +194,7 @@ def _ids_in(term: object) -> Iterable[str] | None:
     """Return the ids that a term on ``id`` names, or None where it leaves them open."""
     if isinstance(term, IsIn):
         return dict.fromkeys(str(value) for value in term.values)
-    # numpy integers are no int, but stand for one by __index__.
+    # numpy integers are not int, but stand for one by __index__.
     named = isinstance(term, str) or (hasattr(term, "__index__") and not isinstance(term, bool))
     return [str(term)] if named else None
 

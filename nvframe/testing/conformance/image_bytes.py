@@ -53,7 +53,7 @@ class ImageBytesConformance(Conformance):
         try:
             nifti.verify(body)
         except IntegrityError as error:
-            pytest.fail(f"image {record.id} is no NIfTI file: {error}")
+            pytest.fail(f"image {record.id} is not a NIfTI file: {error}")
 
     def test_size_is_that_of_the_file(self, source: Any, record: ImageRecord) -> None:
         """The stream's size, where it is known, counts the whole file, and is known before the last byte."""

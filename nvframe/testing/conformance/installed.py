@@ -89,7 +89,7 @@ def kit_of(kind: str, name: str) -> type[Conformance]:
     Raises
     ------
     PluginError
-        If there is no such plugin, or what it names is no kit.
+        If there is no such plugin, or what it names is not a kit.
     """
     (wanted,) = (each for each in KINDS if each.kind == kind)
     plugin = default_registry().get(wanted, name).plugin
@@ -97,7 +97,7 @@ def kit_of(kind: str, name: str) -> type[Conformance]:
         return type("TestKit", (_UNAIDED[kind],), {"plugin": plugin})
     kit = load_factory(_standing_for(plugin))
     if not (isinstance(kit, type) and issubclass(kit, Conformance) and kit.kind is wanted):
-        raise PluginError(f"{kind} {name!r}: conformance={plugin.conformance!r} is no kit for a {kind}")
+        raise PluginError(f"{kind} {name!r}: conformance={plugin.conformance!r} is not a kit for a {kind}")
     return kit if kit.plugin is not None else type("TestKit", (kit,), {"plugin": plugin})
 
 

@@ -157,7 +157,7 @@ def test_a_name_that_is_no_text_costs_only_its_file(make):
     failure, image = BidsDerivatives(make.root).images(None)
     assert image.metadata["sub"] == "02"
     assert (failure.stage, failure.error_type) == ("list", "SourceError")
-    assert r"sub-01_\udcff_stat-t_statmap.nii.gz is no valid text: rename the file" in failure.message
+    assert r"sub-01_\udcff_stat-t_statmap.nii.gz is not valid text: rename the file" in failure.message
     str(failure).encode()
 
 

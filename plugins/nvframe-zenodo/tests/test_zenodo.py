@@ -97,9 +97,9 @@ def test_two_files_whose_names_an_id_cannot_tell_apart_have_two_ids(archive):
     [
         ({}, "give either"),
         ({"records": [1], "query": "x"}, "give either"),
-        ({"records": ["../../x"]}, "is no record of Zenodo"),
-        ({"records": [True]}, "is no record of Zenodo"),
-        ({"records": [1], "url": "ftp://x"}, "is no http or https URL"),
+        ({"records": ["../../x"]}, "is not a record of Zenodo"),
+        ({"records": [True]}, "is not a record of Zenodo"),
+        ({"records": [1], "url": "ftp://x"}, "is not an http or https URL"),
     ],
 )
 def test_bad_input_is_told_before_any_request(archive, options, problem):
@@ -278,7 +278,7 @@ def test_images_are_fetched_by_id(filled, tmp_path):
 
 @pytest.mark.parametrize("bad", ["1", "x-y", "103-no-00000000", ""])
 def test_an_id_that_names_no_image_says_so(filled, bad):
-    with pytest.raises((SourceError, DownloadError), match=r"(is|has) no image"):
+    with pytest.raises((SourceError, DownloadError), match=r"(is not an|has no) image"):
         Zenodo(records=[103]).get_image(bad)
 
 

@@ -126,9 +126,9 @@ def test_sources_with_parameters_do_not_share_a_directory():
 )
 def test_an_id_that_could_leave_its_directory_is_refused(value):
     if value is None:
-        assert checked_id(value) == "None"  # text like any other: sources refuse what is no id to them
+        assert checked_id(value) == "None"  # text like any other: sources refuse what is not an id to them
         return
-    with pytest.raises(SourceError, match="no valid id"):
+    with pytest.raises(SourceError, match="not a valid id"):
         checked_id(value)
     for key in (layout.collection_prefix, layout.collection_key):
         with pytest.raises(SourceError):

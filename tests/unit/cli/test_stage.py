@@ -94,7 +94,7 @@ def test_another_file_in_the_manifests_place_is_left_alone(run, nvframe_server):
     Path("shared/neurovault-manifest.json").write_text('{"name": "mine"}')
     result = run(*WORDS, "--max-images", 1)
     assert result.exit_code == 1
-    assert "is no manifest of" in result.stderr
+    assert "is not a manifest of" in result.stderr
     assert manifest() == {"name": "mine"}
 
 

@@ -409,12 +409,12 @@ def test_gzipped_json_is_inflated(serve):
     [
         (b"<html>login</html>", "text/html", "an HTML page"),
         (b"  <!doctype html>", "application/json", "an HTML page"),
-        (b"", "application/json", "no valid JSON"),
-        (b'{"a": ', "application/json", "no valid JSON"),
-        (b"\xff\xfe", "application/json", "no valid JSON"),
+        (b"", "application/json", "invalid JSON"),
+        (b'{"a": ', "application/json", "invalid JSON"),
+        (b"\xff\xfe", "application/json", "invalid JSON"),
     ],
 )
-def test_what_is_no_json_is_named(serve, body, kind, says):
+def test_invalid_json_is_named(serve, body, kind, says):
     client = HttpClient(serve([body], content_type=kind))
     with pytest.raises(DownloadError, match=says):
         client.get_json("/", retry=ONCE)

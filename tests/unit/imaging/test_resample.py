@@ -112,7 +112,7 @@ def test_images_that_cannot_be_resampled():
     singular = image()
     singular.affine[0, 0] = 0
     for img, why in (
-        (flat, "no volume"),
+        (flat, "not a volume"),
         (nibabel.Nifti1Image(np.zeros((3, 3, 3), rgb), np.eye(4)), "cannot be interpolated"),
         (singular, "singular"),
     ):

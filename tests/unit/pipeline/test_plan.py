@@ -363,6 +363,6 @@ def test_a_plan_survives_pickle():
 
 
 def test_a_source_at_no_url_is_one_error_without_secrets():
-    with pytest.raises(SourceError, match="no http or https URL") as caught:
+    with pytest.raises(SourceError, match="not an http or https URL") as caught:
         NeuroVault("ftp://me:pw0rd@host/x")
     assert "pw0rd" not in str(caught.value)

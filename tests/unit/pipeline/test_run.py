@@ -505,8 +505,8 @@ def test_unknown_and_private_ids_are_reported_with_the_servers_reason(tmp_path, 
     assert list(told) == ["2", "77", "ABCDEFGH", "../x", "999999", "1005", "ABCDEFGH-1005"]
     assert "You do not have permission" in told["2"]
     assert "404" in told["77"]
-    assert "private collections' tokens are not opened" in told["ABCDEFGH"]
-    assert "no valid id" in told["../x"]
+    assert "tokens of private collections are not opened" in told["ABCDEFGH"]
+    assert "not a valid id" in told["../x"]
     assert "Not found" in told["999999"]
     assert not [request for request in server.requests if "ABCDEFGH" in request.target]
 

@@ -125,7 +125,7 @@ def test_a_sources_name_may_not_leave_the_data_directory(tmp_path, name):
 
 
 def test_what_is_no_source_says_what_it_lacks(tmp_path):
-    with pytest.raises(PluginError, match="is no metadata source: it has no name, description"):
+    with pytest.raises(PluginError, match="is not a metadata source: it has no name, description"):
         nvframe.fetch(object(), data_dir=tmp_path)
 
 
@@ -155,5 +155,5 @@ def test_what_is_no_annotator_says_what_it_lacks():
         def annotate(self, record, img=None):
             return {}
 
-    with pytest.raises(PluginError, match=r"is no annotator: it has no needs_network, .*, metadata_key"):
+    with pytest.raises(PluginError, match=r"is not an annotator: it has no needs_network, .*, metadata_key"):
         annotated(Half())

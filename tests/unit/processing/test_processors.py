@@ -95,10 +95,10 @@ def test_targets(tmp_path):
     [
         (lambda: Resample("MNI152-2mm"), "did you mean"),
         (lambda: Resample(interpolation="cubic"), "'continuous', 'linear', 'nearest'"),
-        (lambda: Resample3mm("spline"), "none of"),
-        (lambda: Resample(5), "is no grid"),
-        (lambda: Resample(np.zeros((4, 4))), "is no grid"),
-        (lambda: Resample([["a"]]), "is no grid"),
+        (lambda: Resample3mm("spline"), "not one of"),
+        (lambda: Resample(5), "is not a grid"),
+        (lambda: Resample(np.zeros((4, 4))), "is not a grid"),
+        (lambda: Resample([["a"]]), "is not a grid"),
         (lambda: Resample(target_shape=(1, 2)), "three positive"),
         (lambda: Resample(np.eye(3), target_shape=(2, 2, 2)), "no origin"),
         (lambda: Smooth(-1), "none negative"),
@@ -157,7 +157,7 @@ def test_the_volume_beside_a_surface_is_resampled_as_in_nilearn():
 
 @pytest.mark.parametrize("processor", [Smooth(2), Mask(MASK)])
 def test_what_is_no_volume_fails(processor):
-    with pytest.raises(ProcessingError, match="no volume"):
+    with pytest.raises(ProcessingError, match="not a volume"):
         processor(nibabel.Nifti1Image(np.ones((4, 4)), np.eye(4)), record())
 
 

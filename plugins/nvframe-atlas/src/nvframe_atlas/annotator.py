@@ -56,7 +56,7 @@ class Regions:
             values = self.atlas.values(img)
         except ProcessingError as error:
             raise AnnotationError(str(error)) from error
-        listed = [None if value != value else value for value in values.tolist()]  # NaN is no JSON
+        listed = [None if value != value else value for value in values.tolist()]  # NaN is not JSON
         return {"values": dict(zip(self.atlas.names, listed, strict=True))}
 
     def collate(self, annotations: Sequence[Mapping[str, Any] | None]) -> Collated:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Atlas:
-    """An atlas of labels (3-D whole numbers, 0 is no region) or of probabilistic maps (4-D).
+    """An atlas of labels (3-D whole numbers, 0 is not a region) or of probabilistic maps (4-D).
 
     It is the atlas that is put onto an image's grid, never the image onto the atlas': labels by the nearest
     voxel, maps linearly. Values equal those of nilearn's ``NiftiLabelsMasker`` and ``NiftiMapsMasker`` with
@@ -83,7 +83,7 @@ class Atlas:
         Raises
         ------
         ProcessingError
-            If the image is no volume of real numbers, or no region lies in its field of view.
+            If the image is not a volume of real numbers, or no region lies in its field of view.
         """
         import numpy as np
 
@@ -122,7 +122,7 @@ def _opened(source: Any) -> Any:
         with fsspec.open(fspath(source), "rb") as file:
             source = nifti.read(file.read())
     if not (hasattr(source, "dataobj") and hasattr(source, "affine")):
-        raise ValueError(f"{source!r:.160} is no atlas: give a NIfTI file or an image")
+        raise ValueError(f"{source!r:.160} is not an atlas: give a NIfTI file or an image")
     return source
 
 
@@ -131,7 +131,7 @@ def _labels_in(data: Any) -> Any:
 
     if data.ndim < 3 or any(n != 1 for n in data.shape[3:]):
         raise ValueError(
-            f"an image of shape {data.shape} is no atlas: labels have three dimensions, maps four"
+            f"an image of shape {data.shape} is not an atlas: labels have three dimensions, maps four"
         )
     labels = np.unique(np.nan_to_num(data))
     if data.dtype.kind not in "iufb" or (labels != np.round(labels)).any():

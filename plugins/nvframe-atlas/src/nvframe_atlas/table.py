@@ -37,7 +37,7 @@ class RegionsFormat:
         Raises
         ------
         ValueError
-            If `atlas` is none, `names` do not fit it, or the frame comes from a search.
+            If `atlas` is invalid, `names` do not fit it, or the frame comes from a search.
         """
         import numpy as np
         import pandas as pd

@@ -140,7 +140,7 @@ class BidsDerivatives:
                 UnicodeError
             ):  # a file system takes names that no text holds, and so no id, and no metadata
                 path = ascii(found[0].path)[1:-1]
-                error = SourceError(f"the name {path} is no valid text: rename the file")
+                error = SourceError(f"the name {path} is not valid text: rename the file")
                 yield self._failure(path, error, self._collection_id(dataset))
 
     def get_collection(self, collection_id: str) -> CollectionRecord:

@@ -142,11 +142,11 @@ class Tree:
             raise self.lost("", error) from error
 
     def json(self, path: str) -> Mapping[str, Any]:
-        """Return a JSON object; SourceError if it is none, DownloadError if it cannot be read."""
+        """Return a JSON object; SourceError if it is something else, DownloadError if it cannot be read."""
         try:
             value = parsed_json(self._fs.cat_file(self._full(path)))
         except ValueError as error:
-            raise SourceError(f"{path} is no valid JSON") from error
+            raise SourceError(f"{path} is not valid JSON") from error
         except Exception as error:
             raise self.lost(path, error) from error
         if not isinstance(value, dict):

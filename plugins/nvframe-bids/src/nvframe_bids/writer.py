@@ -167,7 +167,7 @@ def _is_ours(storage: Any) -> bool:
 
 
 def _directory_name(identifier: object) -> str:
-    """Return a collection's id, which is one directory's name; what is no id as a label."""
+    """Return a collection's id, which is one directory's name; what is not an id as a label."""
     try:
         return checked_id(identifier)
     except SourceError:
@@ -232,7 +232,7 @@ def _sidecar(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Return a value whose NaN and infinities are null: they are no JSON."""
+    """Return a value whose NaN and infinities are null: they are not JSON."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -242,4 +242,4 @@ def _finite(value: Any) -> Any:
 
 def _can_be_written(key: str, value: object) -> bool:
     is_path = "relative_path" in key or "absolute_path" in key  # of where nvframe has stored it
-    return value is not None and value == value and not is_path  # NaN is no JSON
+    return value is not None and value == value and not is_path  # NaN is not JSON

@@ -34,7 +34,7 @@ def record_id(named: object) -> str:
     """
     match = None if isinstance(named, bool) else _RECORD.fullmatch(str(named).strip())
     if match is None:
-        raise SourceError(f"{named!r:.160} is no record of Zenodo: give its number, DOI or address")
+        raise SourceError(f"{named!r:.160} is not a record of Zenodo: give its number, DOI or address")
     return str(int(match[1]))
 
 
@@ -42,7 +42,9 @@ def record_of_image(image_id: str) -> str:
     """Return the id of the record that an image is in; SourceError if it is no id of an image."""
     match = _IMAGE.fullmatch(image_id)
     if match is None:
-        raise SourceError(f"{image_id!r:.160} is no image of Zenodo's: ids are record, file and eight digits")
+        raise SourceError(
+            f"{image_id!r:.160} is not an image of Zenodo's: ids are record, file and eight digits"
+        )
     return match[1]
 
 
@@ -65,7 +67,7 @@ def collection_record(row: Row, base_url: str) -> CollectionRecord:
     Raises
     ------
     SourceError
-        If the row is no record.
+        If the row is not a record.
     """
     identifier, described = _id_of(row), _mapping(row.get("metadata"))
     creators = [_mapping(each).get("name") for each in _list(described.get("creators"))]
@@ -141,7 +143,7 @@ def _address(file: Row, record: str, name: str, base_url: str) -> str:
 def _id_of(row: object) -> str:
     identifier = row.get("id") if isinstance(row, Mapping) else None
     if isinstance(identifier, bool) or not re.fullmatch(r"[0-9]{1,12}", str(identifier)):
-        raise SourceError(f"{identifier!r:.80} is no id of a record: is this Zenodo's API?")
+        raise SourceError(f"{identifier!r:.80} is not an id of a record: is this Zenodo's API?")
     return str(int(str(identifier)))
 
 

@@ -48,7 +48,7 @@ class Zenodo:
     ValueError
         If neither or both of `records` and `query` are given.
     SourceError
-        If a record is named that cannot be one, or the URL is no http(s) URL.
+        If a record is named that cannot be one, or the URL is not an http(s) URL.
 
     Notes
     -----
@@ -81,7 +81,7 @@ class Zenodo:
             raise ValueError("give either `records`, a list of numbers or DOIs, or a `query`")
         base = url or os.environ.get(URL_VARIABLE) or URL
         if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).hostname:
-            raise SourceError(f"{without_secrets(base)!r} is no http or https URL: check {URL_VARIABLE}")
+            raise SourceError(f"{without_secrets(base)!r} is not an http or https URL: check {URL_VARIABLE}")
         self._records = list(dict.fromkeys(map(record_id, named)))
         self._query = query
         self._listed: dict[str, Row] = {}

@@ -130,4 +130,4 @@ def test_what_a_descriptor_names_must_be_a_kit(run, nvframe_registry):
     nvframe_registry.register(plugin)
     checked = run("plugins", "check", "odd")
     assert checked.exit_code == 1
-    assert "is no kit for a processor" in checked.stderr
+    assert "is not a kit for a processor" in checked.stderr

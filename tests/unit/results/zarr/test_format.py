@@ -277,7 +277,7 @@ def test_what_else_lies_there_is_refused(forty, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "thesis.txt").write_text("years of work")
     xr.Dataset({"a": ("b", [1])}).to_zarr(tmp_path / "other.zarr", zarr_format=3, consolidated=False)
-    with pytest.raises(StorageError, match="no Zarr lies at"):
+    with pytest.raises(StorageError, match="not a Zarr lies at"):
         frame.to_zarr(tmp_path / "notes")
     with pytest.raises(StorageError, match="remove it yourself"):
         frame.to_zarr(tmp_path / "notes", overwrite=True)
