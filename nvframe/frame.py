@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,20 +24,7 @@ if TYPE_CHECKING:
     from nvframe.contracts import Annotator, Storage
     from nvframe.pipeline.task import WorkPlan
 
-_QUERY_PARAMETERS = frozenset(
-    [
-        "image_terms",
-        "collection_terms",
-        "image_filter",
-        "collection_filter",
-        "filters",
-        "image_ids",
-        "collection_ids",
-        "max_images",
-        "mode",
-        "shard",
-    ]
-)
+_QUERY_PARAMETERS = inspect.signature(planning.make_query).parameters.keys() - {"source", "registry"}
 
 
 def fetch(
@@ -146,8 +134,7 @@ def fetch(
         mode=mode,
         shard=shard,
     )
-    found = session.fetch(
-        query,
+    work = planning.Work(
         processors=processors,
         annotators=annotators,
         keep_original=keep_original,
@@ -156,7 +143,7 @@ def fetch(
         on_error=on_error,
         progress=progress,
     )
-    return Frame(*found)
+    return Frame(*session.fetch(query, work))
 
 
 def search(
@@ -360,8 +347,7 @@ timeout, on_error, progress
             by_ids=True,
             mode=planning.checked_mode(mode),
         )
-        found = session.fetch(
-            query,
+        work = planning.Work(
             processors=processors,
             annotators=annotators,
             keep_original=keep_original,
@@ -369,6 +355,10 @@ timeout, on_error, progress
             max_workers=max_workers,
             on_error=on_error,
             progress=progress,
+        )
+        found = session.fetch(
+            query,
+            work,
             known=[
                 (record, layout.portable(collection))
                 for record, collection in zip(records, self.collections_meta, strict=True)

@@ -77,7 +77,7 @@ def resample(
     order = checked_order(interpolation)
     target, wanted = _checked_target(target_affine, target_shape)
     if img.affine is None or len(img.shape) < 3:
-        raise ProcessingError(f"an image of shape {img.shape} cannot be resampled: it is no volume")
+        raise ProcessingError(f"an image of shape {img.shape} cannot be resampled: it is not a volume")
     if wanted == tuple(img.shape[:3]) and np.allclose(target, img.affine):
         return like(img, np.asanyarray(img.dataobj).copy(), img.affine)
     try:

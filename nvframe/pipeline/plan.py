@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 Mode = Literal["download_new", "update", "overwrite", "offline"]
 MODES: tuple[Mode, ...] = ("download_new", "update", "overwrite", "offline")
 
+ON_ERROR = ("warn", "raise", "ignore")
+
+DEFAULT_WORKERS = 8
+
 Predicate = Callable[[Metadata], Any]
 
 
@@ -82,6 +86,45 @@ class Query:
     max_images: int | None = None
     mode: Mode = "download_new"
     shard: Shard = Shard()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What to do with the images of a query; the fields are parameters of `nvframe.fetch`.
+
+    Attributes
+    ----------
+    processors, annotators : sequence
+        Selectors, in the caller's order.
+    keep_original : bool or None
+        Whether originals are stored beside processed images; None for the rule of `nvframe.fetch`.
+    executor : object or None
+        Runs the workers; None for threads.
+    max_workers : int or None
+        None for the default.
+    on_error : str
+        ``warn``, ``raise`` or ``ignore``.
+    progress : bool, callable or None
+        None for what `nvframe.set_options` says.
+
+    Raises
+    ------
+    ValueError
+        For an `on_error` that does not exist, or workers that cannot be counted.
+    """
+
+    processors: Sequence[Any] = ()
+    annotators: Sequence[Any] = ()
+    keep_original: bool | None = None
+    executor: Any = None
+    max_workers: int | None = None
+    on_error: str = "warn"
+    progress: Any = None
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ON_ERROR:
+            raise ValueError(f"on_error must be 'warn', 'raise' or 'ignore', got {self.on_error!r}")
+        checked_workers(self.max_workers)
 
 
 def make_query(
@@ -142,6 +185,15 @@ def checked_mode(mode: object) -> Mode:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"'mode' must be one of {', '.join(map(repr, MODES))}, got {mode!r}{hint}")
     return cast("Mode", mode.lower())
+
+
+def checked_workers(max_workers: Any) -> int:
+    """Return the number of workers, or raise ValueError; None for the default."""
+    if max_workers is None:
+        return DEFAULT_WORKERS
+    if not isinstance(max_workers, numbers.Integral) or max_workers < 1:
+        raise ValueError(f"max_workers must be a whole number from 1 on, got {max_workers!r}")
+    return int(max_workers)
 
 
 def checked_timeout(timeout: object) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     import os
 
     from nvframe.contracts import Storage
-
-DEFAULT_WORKERS = 8
 
 Found = tuple[running.RunResult, WorkPlan, Any]
 """What a Frame is made of: the result, the plan that made it, and the source as the caller named it."""
@@ -57,46 +54,37 @@ class Session:
     def fetch(
         self,
         query: planning.Query,
-        *,
-        processors: Sequence[Any],
-        annotators: Sequence[Any],
-        keep_original: bool | None,
-        executor: Any,
-        max_workers: int | None,
-        on_error: str,
-        progress: Any,
+        work: planning.Work,
         known: Sequence[tuple[ImageRecord, Metadata]] = (),
     ) -> Found:
-        """Return what `query` finds, stored and processed; the parameters are those of `nvframe.fetch`."""
-        if on_error not in ("warn", "raise", "ignore"):
-            raise ValueError(f"on_error must be 'warn', 'raise' or 'ignore', got {on_error!r}")
+        """Return what `query` finds, stored and processed as `work` says."""
         query = self._offline_if_read_only(query)
         plan = planning.make_plan(
             self.source,
             self._layered_storage(),
             self.registry,
-            processors=processors,
-            annotators=annotators,
-            keep_original=keep_original,
+            processors=work.processors,
+            annotators=work.annotators,
+            keep_original=work.keep_original,
             offline=query.mode == "offline",
             retry=self.options.retry,
             timeout=self.timeout,
         )
-        workers = _checked_workers(self.options.max_workers if max_workers is None else max_workers)
+        workers = planning.checked_workers(work.max_workers or self.options.max_workers)
         installed = self.registry.observers()
-        with observers_of(self.options.progress if progress is None else progress) as own:
+        with observers_of(self.options.progress if work.progress is None else work.progress) as own:
             try:
                 result = running.run(
                     query,
                     plan,
-                    executor=executor or self.options.executor,
+                    executor=work.executor or self.options.executor,
                     max_workers=workers,
                     observers=[*installed, *own],
                     known=known,
                 )
             finally:
                 _close(self.source, *plan.annotators)
-        self._report(result, on_error)
+        self._report(result, work.on_error)
         return result, plan, self.selector
 
     def _layered_storage(self) -> Storage:
@@ -139,14 +127,6 @@ def _told_apart_by(source: Any, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what tells a source's images from those of another of its kind: its own account, if it gives one."""
     parameters = getattr(source, "parameters", None)
     return parameters() if callable(parameters) else params
-
-
-def _checked_workers(max_workers: Any) -> int:
-    if max_workers is None:
-        return DEFAULT_WORKERS
-    if not isinstance(max_workers, numbers.Integral) or max_workers < 1:
-        raise ValueError(f"max_workers must be a whole number from 1 on, got {max_workers!r}")
-    return int(max_workers)
 
 
 def _close(*objects: Any) -> None:
