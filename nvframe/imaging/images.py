@@ -34,7 +34,7 @@ def inside(mask: Any) -> Any:
     Raises
     ------
     ValueError
-        If it is no volume, holds more than two values, or 0 only.
+        If it is not a volume, holds more than two values, or 0 only.
 
     Examples
     --------

@@ -76,7 +76,7 @@ def mask_voxels(mask_img: Any, lattice: Lattice | None = None) -> Voxels:
     GridMismatchError
         If the mask lies on another lattice.
     ValueError
-        If it is no mask, or empty.
+        If it is not a mask, or empty.
     """
     chosen, affine = _mask(mask_img)
     turn = turned(affine, chosen.shape)

@@ -39,14 +39,16 @@ class TargetStore(WrapperStore[FsspecStore]):
 
     def __init__(self, store: FsspecStore, target: Target) -> None:
         super().__init__(store)
+        self._opened = store
         self._target = target
 
-    def _with_store(self, store: FsspecStore) -> TargetStore:
-        return type(self)(store, self._target)
+    def with_read_only(self, read_only: bool = False) -> TargetStore:
+        """Return the same store, for reading only or for both."""
+        return type(self)(self._opened.with_read_only(read_only), self._target)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self._target, self.read_only)
+        return _open_again, (self._target, self.read_only)
 
 
-def _opened(target: Target, read_only: bool) -> TargetStore:
+def _open_again(target: Target, read_only: bool) -> TargetStore:
     return remote_store(target).with_read_only(read_only)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,11 +96,6 @@ def encoded(variable: xr.Variable) -> tuple[Any, dict[str, Any], Any]:
     if values.dtype.kind in "OUT":
         return values.astype(object), attrs, ""
     return values, attrs, np.nan if values.dtype.kind == "f" else 0
-
-
-def is_date(attrs: Mapping[str, Any]) -> bool:
-    """Tell whether an array with these attributes holds dates as `encoded` stores them."""
-    return attrs.items() >= DATES.items()
 
 
 def all_missing(rows: int) -> xr.Variable:

@@ -41,7 +41,7 @@ class Atlas:
     Raises
     ------
     ValueError
-        If it is no atlas, or the names do not fit it.
+        If it is not an atlas, or the names do not fit it.
 
     Examples
     --------

@@ -39,7 +39,7 @@ def record_id(named: object) -> str:
 
 
 def record_of_image(image_id: str) -> str:
-    """Return the id of the record that an image is in; SourceError if it is no id of an image."""
+    """Return the id of the record that an image is in; SourceError if it is not an id of an image."""
     match = _IMAGE.fullmatch(image_id)
     if match is None:
         raise SourceError(
