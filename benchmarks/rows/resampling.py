@@ -31,7 +31,7 @@ def row_6(settings: Settings) -> list[Row]:
     plain = t_map(dtype="float64")
     return [
         _resampled(settings, "6 EPI", "off-grid EPI affine, cubic", epi, "continuous", 12, 25),
-        _resampled(settings, "6 linear", "2 → 3 mm, linear", plain, "linear", 1.2, 3),
+        _resampled(settings, "6 linear", "2 → 3 mm, linear", plain, "linear", 2.5, 4),
     ]
 
 
